@@ -1,0 +1,224 @@
+// Answers every request of the service: preflight, route, caller, handler, and the fields that all
+// answers carry. Refusals are values; each becomes {error, message} here and nowhere else.
+
+import Accounts
+import Clocks
+import Configuration
+import Database
+import HTTPServer
+import JOSE
+import Logging
+import Metrics
+import Providers
+
+/// The whole API.
+struct AuthAPI: RequestHandler {
+  private let origins: OriginPolicy
+  private let authentication: Authentication
+  private let signIn: SignIn
+  private let connect: ConnectByAPIKey
+  private let connections: ConnectionRoutes
+  private let credentials: CredentialRoutes
+  private let catalogue: CurrentCatalogue
+  private let keys: KeyAgent
+  private let clients: ClientAddress
+  private let isHTTPS: Bool
+  private let log: Log
+  private let requests: Family<Counter, StatusClass>
+
+  /// What the API is made of.
+  struct Parts {
+    let settings: AuthSettings
+    let accounts: SQLiteAccounts
+    let tokens: DatabaseThread
+    let signingKeys: SigningKeys
+    let keys: KeyAgent
+    let epochs: RevocationEpochs
+    let catalogue: CurrentCatalogue
+    let check: any APIKeyCheck
+    let shredder: any TokenShredder
+    let log: Log
+    let requests: Family<Counter, StatusClass>
+  }
+
+  init(_ parts: Parts) {
+    let settings = parts.settings
+    let publicURL = settings.common.publicURL
+    let named = NamedNetworks(settings.namedNetworks)
+    let urls = SecretURLs(origin: publicURL.origin)
+    origins = OriginPolicy(admin: settings.common.adminURLs, own: publicURL)
+    authentication = Authentication(
+      sessions: parts.accounts, keys: parts.signingKeys, issuer: publicURL.origin,
+      cookie: SessionCookieField(publicURL: publicURL), origins: origins)
+    signIn = SignIn(
+      users: parts.accounts, sessions: parts.accounts, authentication: authentication,
+      isOn: settings.localAccounts, usersMax: settings.usersMax.map { Int64($0) })
+    connect = ConnectByAPIKey(
+      catalogue: parts.catalogue, connections: parts.accounts, tokens: parts.tokens,
+      keys: parts.keys, check: parts.check, urls: urls, named: named)
+    connections = ConnectionRoutes(
+      connections: parts.accounts, epochs: parts.epochs, shredder: parts.shredder, named: named)
+    credentials = CredentialRoutes(
+      connections: parts.accounts, epochs: parts.epochs, keys: parts.keys, urls: urls,
+      named: named)
+    catalogue = parts.catalogue
+    keys = parts.keys
+    clients = ClientAddress(trusted: settings.trustedProxies)
+    isHTTPS = publicURL.scheme == .https
+    log = parts.log
+    requests = parts.requests
+  }
+
+  func respond(to request: Request) async -> Response {
+    let start = Instant.now
+    let request = clients.resolve(request)
+    var response: Response
+    var served: Route?
+    if request.method == .options {
+      response = origins.preflight(request)
+    } else {
+      do throws(Refusal) {
+        let (route, parameters) = try await self.route(request)
+        served = route
+        response = try await answer(request, route, parameters, now: .now)
+      } catch { response = refuse(error) }
+      response.fields += origins.fields(for: request)
+    }
+    response.fields += commonFields
+    if !response.fields.contains(where: { $0.name == "cache-control" }) {
+      response.fields.append(("cache-control", "no-store"))
+    }
+    requests[StatusClass(status: response.status)].add()
+    note(request, served, response, start)
+    return response
+  }
+
+  /// An unknown route is known as unknown only to those who signed in.
+  private func route(_ request: Request) async throws(Refusal) -> (Route, [String]) {
+    switch Route.match(request.method, request.path) {
+    case .route(let route, let parameters): return (route, parameters)
+    case .otherMethods(let allowed): throw .methodUnknown(allowed: allowed)
+    case .none:
+      guard request.path.utf8.starts(with: "/api/".utf8) else { throw .routeUnknown }
+      guard try await authentication.caller(of: request, now: .now) != nil else {
+        throw .unauthenticated
+      }
+      throw .routeUnknown
+    }
+  }
+
+  private func answer(
+    _ request: Request, _ route: Route, _ parameters: [String], now: UnixTime
+  ) async throws(Refusal) -> Response {
+    switch route {
+    case .register: return try await signIn.register(request, now: now)
+    case .login: return try await signIn.login(request, now: now)
+    case .token: return try await signIn.refresh(request, now: now)
+    case .services: return services()
+    case .publicKeys: return publicKeys()
+    default: break
+    }
+    guard let caller = try await authentication.caller(of: request, now: now) else {
+      throw .unauthenticated
+    }
+    switch route {
+    case .logout: return try await signIn.logout(caller, now: now)
+    case .me: return try await me(caller)
+    case .connectWithAPIKey:
+      return try await connect.respond(request, service: parameters[0], caller: caller, now: now)
+    case .listConnections: return try await connections.list(caller)
+    case .readConnection: return try await connections.read(parameters[0], caller)
+    case .changeConnection: return try await connections.change(request, parameters[0], caller)
+    case .revokeConnection:
+      return try await connections.revoke(request, parameters[0], caller, now: now)
+    case .listCredentials: return try await credentials.list(parameters[0], caller)
+    case .addCredential:
+      return try await credentials.add(request, parameters[0], caller, now: now)
+    case .revokeCredential:
+      return try await credentials.revoke(parameters[0], parameters[1], caller, now: now)
+    case .activity: return try await connections.activity(parameters[0], caller)
+    case .register, .login, .token, .services, .publicKeys:
+      preconditionFailure("answered above")
+    }
+  }
+
+  // MARK: Small routes
+
+  private func me(_ caller: Caller) async throws(Refusal) -> Response {
+    let count = try await connections.count(caller)
+    return .json(
+      JSONText.object([
+        ("id", .string(caller.user.id.text)), ("email", .string(caller.user.email)),
+        ("plan", "unlimited"), ("max_connections", nil), ("active_connections", .integer(count)),
+        ("trial_ends_at", nil), ("access_until", nil), ("paid_connections", 0),
+      ]).bytes)
+  }
+
+  private func services() -> Response {
+    let all = catalogue.value.providers.map { provider -> JSONText in
+      [
+        "id": .string(provider.id), "name": .string(provider.name),
+        "supports_oauth": .boolean(provider.oauth != nil),
+        "supports_api_key": .boolean(provider.apiKey != nil),
+        "api_key_instructions": .optional(provider.apiKey?.instructions),
+        "managed_supported": .boolean(keys.isManagedOn),
+      ]
+    }
+    return .json(JSONText.array(all).bytes)
+  }
+
+  private func publicKeys() -> Response {
+    Response(
+      status: 200,
+      fields: [
+        (name: "content-type", value: "application/jwk-set+json"),
+        (name: "cache-control", value: "public, max-age=300"),
+      ], body: authentication.keys.publicSet)
+  }
+
+  // MARK: What all answers carry
+
+  private func refuse(_ refusal: Refusal) -> Response {
+    let wire = refusal.wire
+    let body: JSONText = ["error": .string(wire.code), "message": .string(wire.message)]
+    var response = Response.json(status: wire.status, body.bytes)
+    if let seconds = refusal.retryAfterSeconds {
+      response.fields.append(("retry-after", String(seconds)))
+    }
+    switch refusal {
+    case .unauthenticated: response.fields.append(("www-authenticate", "Bearer"))
+    case .methodUnknown(let allowed): response.fields.append(("allow", allowed))
+    default: break
+    }
+    return response
+  }
+
+  private var commonFields: [(name: String, value: String)] {
+    var fields: [(name: String, value: String)] = [
+      ("x-content-type-options", "nosniff"), ("x-frame-options", "DENY"),
+      ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+      ("referrer-policy", "no-referrer"),
+    ]
+    if isHTTPS {
+      fields.append(("strict-transport-security", "max-age=31536000; includeSubDomains"))
+    }
+    return fields
+  }
+
+  private func note(
+    _ request: Request, _ route: Route?, _ response: Response, _ start: Instant
+  ) {
+    let took = LogValue.duration(start.duration(to: .now))
+    let name = LogValue.literal(route?.label ?? "none")
+    let client = request.client.map { LogValue.text(.network(of: $0)) } ?? "none"
+    let status = LogValue.count(response.status)
+    let fields: KeyValuePairs<StaticString, LogValue> = [
+      "route": name, "status": status, "duration": took, "client": client,
+    ]
+    switch response.status {
+    case 500: log.error("request_failed", fields)
+    case 501...: log.warning("request_not_served", fields)
+    default: log.info("request", fields)
+    }
+  }
+}

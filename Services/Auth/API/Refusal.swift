@@ -1,0 +1,120 @@
+// Every way in which the API says no, and what the outside sees of it. A new reason does not
+// compile until it has its answer. Reasons that must not be told apart share one.
+
+import Accounts
+
+/// Why a request was not done.
+enum Refusal: Error, Equatable {
+  case bodyMalformed
+  case bodyInvalid(Field)
+  case bodyTooLarge
+  case mediaTypeUnsupported
+  /// No credential, or one that is not believed.
+  case unauthenticated
+  /// An e-mail address and a password that do not go together, whichever is wrong.
+  case signInRefused
+  /// A refresh token that is not believed, for whatever reason.
+  case refreshRefused
+  case originRefused
+  case notFound
+  case routeUnknown
+  case methodUnknown(allowed: String)
+  case localAccountsOff
+  case emailTaken
+  case usersMaxReached
+  case tooMany
+  case tooManyAttempts(retryAfterSeconds: Int64)
+  /// The pool of password hashing, the database or the run directory is too busy now.
+  case overloaded
+  case serviceUnknown
+  case authNotSupported
+  case managedModeOff
+  /// The service did not accept the API key.
+  case apiKeyRefused
+  /// The service could not be asked, or did not answer like an MCP server.
+  case serviceUnreachable
+  /// The shown credential does not open this connection.
+  case credentialRefused
+  case failed
+
+  /// What a field of a body was expected to be.
+  enum Field: Equatable {
+    case email, password, apiKey, label, networks, keyStorageMode, name, tools, expiresIn
+    case credential, nothingToChange, refreshToken
+  }
+
+  /// The status, the code and the sentence that the outside sees.
+  var wire: (status: Int, code: String, message: String) {
+    switch self {
+    case .bodyMalformed: (400, "invalid_request", "The body is not the JSON that was expected")
+    case .bodyInvalid(let field): (400, "invalid_request", field.message)
+    case .bodyTooLarge: (413, "payload_too_large", "The request body is too large")
+    case .mediaTypeUnsupported:
+      (415, "unsupported_media_type", "The body must be application/json")
+    case .unauthenticated: (401, "unauthorized", "Sign in first")
+    case .signInRefused: (401, "invalid_credentials", "The e-mail address or password is wrong")
+    case .refreshRefused: (401, "invalid_grant", "Sign in again")
+    case .originRefused: (403, "forbidden", "This origin may not do that")
+    case .notFound: (404, "not_found", "There is no such thing")
+    case .routeUnknown: (404, "not_found", "Unknown API route")
+    case .methodUnknown: (405, "method_not_allowed", "This method is not supported here")
+    case .localAccountsOff: (403, "forbidden", "Accounts with a password are switched off")
+    case .emailTaken: (409, "email_taken", "Somebody signs in with this e-mail address already")
+    case .usersMaxReached: (403, "max_users_reached", "No further accounts are admitted")
+    case .tooMany: (409, "limit_reached", "There are as many of these as there may be")
+    case .tooManyAttempts: (429, "rate_limited", "Too many requests")
+    case .overloaded: (503, "service_unavailable", "Try again in a moment")
+    case .serviceUnknown: (404, "not_found", "There is no such service")
+    case .authNotSupported:
+      (400, "not_supported", "This service is not connected with an API key")
+    case .managedModeOff: (400, "not_supported", "Managed key storage is switched off")
+    case .apiKeyRefused: (400, "invalid_api_key", "The service did not accept this API key")
+    case .serviceUnreachable:
+      (502, "service_unreachable", "The service could not be reached to check the API key")
+    case .credentialRefused:
+      (403, "invalid_credential", "A working credential of this connection is needed")
+    case .failed: (500, "internal_error", "Internal server error")
+    }
+  }
+
+  /// Seconds after which the same request may be worth a try.
+  var retryAfterSeconds: Int64? {
+    switch self {
+    case .tooManyAttempts(let seconds): seconds
+    case .overloaded: 1
+    default: nil
+    }
+  }
+
+  /// The refusal for what a store threw.
+  init(_ error: AccountError) {
+    switch error {
+    case .notFound: self = .notFound
+    case .emailTaken: self = .emailTaken
+    case .usersMaxReached: self = .usersMaxReached
+    case .tooMany: self = .tooMany
+    case .recordMalformed: self = .failed
+    case .database(let error): self = error.isTransient ? .overloaded : .failed
+    }
+  }
+}
+
+extension Refusal.Field {
+  fileprivate var message: String {
+    switch self {
+    case .email: "email: an e-mail address is needed"
+    case .password: "password: 12 to 1024 characters are needed"
+    case .apiKey: "api_key: 1 to 4096 visible ASCII characters are needed"
+    case .label: "label: 1 to 100 characters are needed"
+    case .networks:
+      "networks: null, or 1 to 64 CIDRs or named ranges, each without host bits, are needed"
+    case .keyStorageMode: "key_storage_mode: zero_knowledge or managed is needed"
+    case .name: "name: 1 to 100 characters are needed"
+    case .tools: "tools: null, or 1 to 128 tool names, are needed"
+    case .expiresIn: "expires_in: 1 to 31536000 seconds are needed"
+    case .credential: "credential: a secret URL or API key of this connection is needed"
+    case .nothingToChange: "label or networks is needed"
+    case .refreshToken: "refresh_token is needed"
+    }
+  }
+}

@@ -1,0 +1,99 @@
+// The list of routes: method, pattern, and who may call. One row a route, and what is not here is
+// not there. Matching is by bytes; a parameter is one non-empty segment.
+
+import HTTPCodec
+
+/// A route of the API.
+enum Route: CaseIterable {
+  case register, login, logout, token, me, services
+  case connectWithAPIKey
+  case listConnections, readConnection, changeConnection, revokeConnection
+  case listCredentials, addCredential, revokeCredential
+  case activity
+  case publicKeys
+
+  /// Method and pattern; a segment in braces is a parameter.
+  var shape: (method: Method, pattern: String) {
+    switch self {
+    case .register: (.post, "/api/auth/register")
+    case .login: (.post, "/api/auth/login")
+    case .logout: (.post, "/api/auth/logout")
+    case .token: (.post, "/api/auth/token")
+    case .me: (.get, "/api/me")
+    case .services: (.get, "/api/services")
+    case .connectWithAPIKey: (.post, "/api/connections/{service}/api-key")
+    case .listConnections: (.get, "/api/connections")
+    case .readConnection: (.get, "/api/connections/{id}")
+    case .changeConnection: (.patch, "/api/connections/{id}")
+    case .revokeConnection: (.delete, "/api/connections/{id}")
+    case .listCredentials: (.get, "/api/connections/{id}/credentials")
+    case .addCredential: (.post, "/api/connections/{id}/credentials")
+    case .revokeCredential: (.delete, "/api/connections/{id}/credentials/{credential}")
+    case .activity: (.get, "/api/connections/{id}/activity")
+    case .publicKeys: (.get, "/.well-known/jwks.json")
+    }
+  }
+
+  /// The name for logs.
+  var label: StaticString {
+    switch self {
+    case .register: "register"
+    case .login: "login"
+    case .logout: "logout"
+    case .token: "token"
+    case .me: "me"
+    case .services: "services"
+    case .connectWithAPIKey: "connect_with_api_key"
+    case .listConnections: "list_connections"
+    case .readConnection: "read_connection"
+    case .changeConnection: "change_connection"
+    case .revokeConnection: "revoke_connection"
+    case .listCredentials: "list_credentials"
+    case .addCredential: "add_credential"
+    case .revokeCredential: "revoke_credential"
+    case .activity: "activity"
+    case .publicKeys: "public_keys"
+    }
+  }
+
+  /// What a path and method lead to.
+  enum Match: Equatable {
+    case route(Route, parameters: [String])
+    case otherMethods(String)
+    case none
+  }
+
+  private static let table: [(route: Route, method: Method, segments: [Substring])] =
+    allCases.map { ($0, $0.shape.method, segments($0.shape.pattern)) }
+
+  /// The route of `method` at `path`. HEAD is GET without the body.
+  static func match(_ method: Method, _ path: String) -> Match {
+    let wanted = method == .head ? Method.get : method
+    let segments = segments(path)
+    var allowed: [String] = []
+    for row in table {
+      guard let parameters = parameters(of: segments, in: row.segments) else { continue }
+      if row.method == wanted { return .route(row.route, parameters: parameters) }
+      allowed.append(String(describing: row.method.text))
+    }
+    return allowed.isEmpty ? .none : .otherMethods(allowed.joined(separator: ", "))
+  }
+
+  private static func segments(_ path: String) -> [Substring] {
+    path.split(separator: "/", omittingEmptySubsequences: false)
+  }
+
+  private static func parameters(of path: [Substring], in pattern: [Substring]) -> [String]? {
+    guard path.count == pattern.count else { return nil }
+    var parameters: [String] = []
+    for (segment, wanted) in zip(path, pattern) {
+      if wanted.utf8.first == UInt8(ascii: "{") {
+        guard !segment.utf8.isEmpty else { return nil }
+        parameters.append(String(segment))
+      } else if !segment.utf8.elementsEqual(wanted.utf8) {
+        return nil
+      }
+    }
+    return parameters
+  }
+}

@@ -1,0 +1,107 @@
+// What auth does from start to end: open both databases, take its keys, tell the edge to look again,
+// and answer the API on TCP and for the edge. Holds the master keys and the signing keys.
+
+import Accounts
+import Clocks
+import Configuration
+import Database
+import EventLoop
+import HTTPClient
+import HTTPServer
+import Logging
+import Metrics
+import Posix
+import RPC
+import ServiceRuntime
+import Transport
+import Vault
+
+/// The service `bindery-auth`.
+struct Auth: ServiceBody {
+  static let service = Service.auth
+  static let bodyBytesMax = 64 * 1024
+
+  private let server: WebServer
+  private let databases: [DatabaseThread]
+  private let settings: AuthSettings
+  private let keys: KeyAgent
+  private let catalogue: CurrentCatalogue
+  private let log: Log
+
+  static func readSettings(
+    _ environment: Environment
+  ) throws(ConfigurationError) -> (AuthSettings, ProcessSettings) {
+    let settings = try AuthSettings(environment)
+    return (
+      settings,
+      ProcessSettings(
+        common: settings.common, operations: settings.opsListener, listener: settings.listener,
+        readableFiles: [
+          settings.masterKeys?.file, settings.catalogueFile?.path, settings.upstreamCAFile,
+        ].compactMap { $0 })
+    )
+  }
+
+  static func start(
+    _ settings: AuthSettings, in runtime: Runtime
+  ) async throws(StartFailure) -> Auth {
+    let scheduler = runtime.reach(.scheduler)
+    let bindery = try await runtime.openDatabase(.bindery, as: .database)
+    let tokens = try await runtime.openDatabase(.tokens, as: .tokens)
+    let signingKeys = try SigningKeysFile.open(settings.common.signingKeysPath)
+    runtime.readiness.note(holds: .keys)
+    let epochs: RevocationEpochs
+    do throws(Errno) {
+      epochs = try RevocationEpochs(runDirectory: settings.common.runDirectory, forWriting: true)
+    } catch { throw .service("epochs_not_mapped") }
+    // The last auth may have died between a commit and its bump.
+    epochs.bumpEverything()
+    let keys = KeyAgent(
+      ring: settings.masterKeys?.ring,
+      environment: KeyEnvironment(rawValue: settings.secretPrefix) ?? .live)
+    let catalogue = CurrentCatalogue(settings.catalogue)
+    let accounts = SQLiteAccounts(bindery)
+    let parts = AuthAPI.Parts(
+      settings: settings, accounts: accounts, tokens: tokens,
+      signingKeys: signingKeys, keys: keys, epochs: epochs, catalogue: catalogue,
+      check: UpstreamAPIKeyCheck(client: try makeClient(settings, runtime), log: runtime.log),
+      shredder: RemoteShredder(scheduler: scheduler, loop: runtime.loop, log: runtime.log),
+      log: runtime.log,
+      requests: runtime.metrics.counters(
+        "bindery_auth_requests_total", "Requests answered.", label: "class", by: StatusClass.self))
+    let server = try await runtime.serve(
+      AuthAPI(parts), on: settings.listener,
+      socket: settings.common.httpSocketPath(of: .auth), bodyBytesMax: bodyBytesMax)
+    try await runtime.answerCalls()
+    let watch = KeyWatch(connections: accounts, keys: keys, runtime: runtime)
+    runtime.loop.spawn { await watch.run() }
+    return Auth(
+      server: server, databases: [bindery, tokens], settings: settings, keys: keys,
+      catalogue: catalogue, log: runtime.log)
+  }
+
+  private static func makeClient(
+    _ settings: AuthSettings, _ runtime: Runtime
+  ) throws(StartFailure) -> OneShotClient {
+    do throws(TLSContextError) {
+      return OneShotClient(
+        loop: runtime.loop, resolver: Resolver(),
+        tls: try ClientTLS(trustPath: settings.upstreamCAFile))
+    } catch { throw .service("trust_roots_unreadable") }
+  }
+
+  var addresses: [SocketAddress] { server.addresses }
+
+  func drain(until deadline: Instant) async {
+    await server.drain(patience: max(.zero, Instant.now.duration(to: deadline)))
+    for database in databases { database.stop() }
+  }
+
+  func reload() async {
+    do throws(ConfigurationError) {
+      if let old = settings.masterKeys { keys.use(try old.reread().ring) }
+      if let file = settings.catalogueFile { catalogue.replace(with: try file.read()) }
+      log.info("settings_reloaded")
+    } catch { log.error("settings_not_reloaded") }
+  }
+}

@@ -1,0 +1,89 @@
+// Further credentials of a connection: list, add, revoke. A zero-knowledge connection needs a
+// working credential to make another, because nothing that is stored opens its data key; a managed
+// one is unwrapped with the master key.
+
+import Accounts
+import Clocks
+import HTTPServer
+
+/// The routes under /api/connections/{id}/credentials.
+struct CredentialRoutes: Sendable {
+  let connections: any ConnectionStore
+  let epochs: RevocationEpochs
+  let keys: KeyAgent
+  let urls: SecretURLs
+  let named: NamedNetworks
+
+  func list(_ id: String, _ caller: Caller) async throws(Refusal) -> Response {
+    guard let id = ConnectionID(id) else { throw .notFound }
+    do throws(AccountError) {
+      let all = try await connections.credentials(of: id, user: caller.user.id)
+      return .json(JSONText.object([("credentials", .array(all.map { JSONText($0) }))]).bytes)
+    } catch { throw Refusal(error) }
+  }
+
+  func add(
+    _ request: Request, _ id: String, _ caller: Caller, now: UnixTime
+  ) async throws(Refusal) -> Response {
+    guard let id = ConnectionID(id) else { throw .notFound }
+    let body = try RequestBody.read(request, as: CredentialBody.self)
+    let record = CredentialRecord(
+      id: .random(), connectionID: id, name: try body.admittedName(),
+      networks: try NetworksField.admit(body.networks, named), tools: try body.admittedTools(),
+      createdAt: now,
+      expiresAt: try body.admittedExpiresIn().map { now.advanced(bySeconds: $0) })
+    let user = caller.user.id
+    let connection: ConnectionRecord
+    do throws(AccountError) {
+      connection = try await connections.connection(id, of: user)
+    } catch { throw Refusal(error) }
+    let source = try await source(for: connection, presented: body.credential, now: now)
+    let made = try keys.makeFurtherKeys(
+      from: source, connection: id, owner: user, credential: record.id)
+    do throws(AccountError) {
+      try await connections.addCredential(
+        NewCredential(record: record, lookup: made.lookup, wrap: made.wrap), user: user)
+    } catch { throw Refusal(error) }
+    return .json(
+      status: 201,
+      JSONText.object([
+        ("credential", JSONText(record)),
+        ("secret_url", .string(urls.url(made.shown, service: connection.service))),
+        ("api_key", .string(made.shown.apiKey)),
+      ]).bytes)
+  }
+
+  private func source(
+    for connection: ConnectionRecord, presented text: String?, now: UnixTime
+  ) async throws(Refusal) -> KeyAgent.Source {
+    let user = connection.userID
+    do throws(AccountError) {
+      if let wrap = try await connections.managedWrap(connection.id, of: user) {
+        return .managed(wrap)
+      }
+    } catch { throw Refusal(error) }
+    guard let text else { throw .bodyInvalid(.credential) }
+    guard let presented = keys.present(text) else { throw .credentialRefused }
+    let found: (id: CredentialID, wrap: [UInt8])?
+    do throws(AccountError) {
+      found = try await connections.credentialWrap(
+        lookup: presented.lookup, of: connection.id, user: user, now: now)
+    } catch { throw Refusal(error) }
+    guard let found else { throw .credentialRefused }
+    return .credential(id: found.id, wrap: found.wrap, secret: presented)
+  }
+
+  func revoke(
+    _ id: String, _ credential: String, _ caller: Caller, now: UnixTime
+  ) async throws(Refusal) -> Response {
+    guard let id = ConnectionID(id), let credential = CredentialID(credential) else {
+      throw .notFound
+    }
+    do throws(AccountError) {
+      try await connections.revokeCredential(
+        credential, of: id, user: caller.user.id, now: now)
+    } catch { throw Refusal(error) }
+    epochs.bump(id)
+    return .json(JSONText.object([("success", true)]).bytes)
+  }
+}

@@ -1,0 +1,42 @@
+// Runs password hashing on its own two threads with a short queue, so that a burst of sign-ins
+// neither stops the loops nor takes all memory: each hash needs 32 MiB.
+
+import Accounts
+import Bytes
+import EventLoop
+
+/// Hashes and compares passwords off the event loop.
+struct PasswordChecker: Sendable {
+  private let pool: WorkerPool
+
+  init() { pool = WorkerPool(threads: 2, queueMax: 16) }
+
+  /// A fresh hash.
+  func make(_ password: consuming Secret) async throws(Refusal) -> StoredPassword {
+    let box = SecretBox(password)
+    do throws(WorkerPoolFull) {
+      return try await pool.run { PasswordHash.make(box.secret) }
+    } catch { throw .overloaded }
+  }
+
+  /// Whether `password` matches `stored`; false after the same work when there is no `stored`.
+  /// With it the hash to replace `stored` with, when its parameters are not today's.
+  func check(
+    _ password: consuming Secret, against stored: StoredPassword?
+  ) async throws(Refusal) -> (matches: Bool, upgrade: StoredPassword?) {
+    let box = SecretBox(password)
+    do throws(WorkerPoolFull) {
+      return try await pool.run {
+        let matches = PasswordHash.matches(box.secret, stored ?? PasswordHash.ofNobody)
+        guard matches, let stored else { return (false, nil) }
+        return (true, PasswordHash.isOutdated(stored) ? PasswordHash.make(box.secret) : nil)
+      }
+    } catch { throw .overloaded }
+  }
+}
+
+/// Carries a secret into a closure.
+private final class SecretBox: Sendable {
+  let secret: Secret
+  init(_ secret: consuming Secret) { self.secret = secret }
+}

@@ -1,0 +1,142 @@
+// Registering, signing in and out, and refreshing. An unknown address and a wrong password give the
+// same answer after the same work; attempts are counted before a password is looked at.
+
+import Accounts
+import Bytes
+import Clocks
+import HTTPServer
+import Synchronization
+
+/// The routes under /api/auth.
+final class SignIn: Sendable {
+  private let users: any UserStore
+  private let sessions: any SessionStore
+  private let authentication: Authentication
+  private let passwords = PasswordChecker()
+  private let throttle = Mutex(SignInThrottle())
+  private let isOn: Bool
+  private let usersMax: Int64?
+
+  init(
+    users: any UserStore, sessions: any SessionStore, authentication: Authentication, isOn: Bool,
+    usersMax: Int64?
+  ) {
+    self.users = users
+    self.sessions = sessions
+    self.authentication = authentication
+    self.isOn = isOn
+    self.usersMax = usersMax
+  }
+
+  private struct Credentials: Decodable {
+    let email: String
+    let password: String
+  }
+
+  private struct RefreshBody: Decodable {
+    let refreshToken: String
+
+    private enum CodingKeys: String, CodingKey { case refreshToken = "refresh_token" }
+  }
+
+  /// POST /api/auth/register
+  func register(_ request: Request, now: UnixTime) async throws(Refusal) -> Response {
+    let (email, text) = try read(request)
+    guard let email else { throw .bodyInvalid(.email) }
+    guard let password = PasswordRules.admitNew(text) else { throw .bodyInvalid(.password) }
+    try attempt(email.key, request)
+    let stored = try await passwords.make(password)
+    let added: (user: User, tokens: SessionTokens)
+    do throws(AccountError) {
+      added = try await users.addUser(
+        email: email, password: stored, usersMax: usersMax, now: now)
+    } catch { throw Refusal(error) }
+    succeed(email.key, request)
+    return answer(
+      201, user: added.user, session: added.tokens.session,
+      refreshToken: added.tokens.refreshToken, cookie: added.tokens.cookie, now: now)
+  }
+
+  /// POST /api/auth/login
+  func login(_ request: Request, now: UnixTime) async throws(Refusal) -> Response {
+    let (email, text) = try read(request)
+    guard let email, let password = PasswordRules.admitTried(text) else { throw .signInRefused }
+    try attempt(email.key, request)
+    let found: (user: User, password: StoredPassword)?
+    do throws(AccountError) {
+      found = try await users.user(email: email)
+    } catch { throw Refusal(error) }
+    let verdict = try await passwords.check(password, against: found?.password)
+    guard verdict.matches, let found else { throw .signInRefused }
+    succeed(email.key, request)
+    do throws(AccountError) {
+      if let upgrade = verdict.upgrade {
+        try await users.replacePassword(
+          of: found.user.id, old: found.password, new: upgrade, now: now)
+      }
+      let tokens = try await sessions.openSession(of: found.user.id, now: now)
+      return answer(
+        200, user: found.user, session: tokens.session, refreshToken: tokens.refreshToken,
+        cookie: tokens.cookie, now: now)
+    } catch { throw Refusal(error) }
+  }
+
+  /// POST /api/auth/token
+  func refresh(_ request: Request, now: UnixTime) async throws(Refusal) -> Response {
+    guard isOn else { throw .localAccountsOff }
+    guard authentication.origins.admitsSignIn(request) else { throw .originRefused }
+    let body = try RequestBody.read(request, as: RefreshBody.self)
+    let refreshed: (user: User, session: SessionID, refreshToken: String)?
+    do throws(AccountError) {
+      refreshed = try await sessions.refreshSession(body.refreshToken, now: now)
+    } catch { throw Refusal(error) }
+    guard let refreshed else { throw .refreshRefused }
+    return answer(
+      200, user: refreshed.user, session: refreshed.session,
+      refreshToken: refreshed.refreshToken, cookie: nil, now: now)
+  }
+
+  /// POST /api/auth/logout
+  func logout(_ caller: Caller, now: UnixTime) async throws(Refusal) -> Response {
+    do throws(AccountError) {
+      try await sessions.closeSession(caller.session, now: now)
+    } catch { throw Refusal(error) }
+    var response = Response.json(JSONText.object([("success", true)]).bytes)
+    response.fields.append(authentication.cookie.clear)
+    return response
+  }
+
+  private func read(_ request: Request) throws(Refusal) -> (EmailAddress?, String) {
+    guard isOn else { throw .localAccountsOff }
+    // Signing somebody in as somebody else from a foreign page would be a forgery, too.
+    guard authentication.origins.admitsSignIn(request) else { throw .originRefused }
+    let body = try RequestBody.read(request, as: Credentials.self)
+    return (EmailAddress(body.email), body.password)
+  }
+
+  private func attempt(_ account: String, _ request: Request) throws(Refusal) {
+    let wait = throttle.withLock {
+      $0.attempt(account: account, from: request.client, now: .now)
+    }
+    if let wait { throw .tooManyAttempts(retryAfterSeconds: wait) }
+  }
+
+  private func succeed(_ account: String, _ request: Request) {
+    throttle.withLock { $0.succeed(account: account, from: request.client) }
+  }
+
+  private func answer(
+    _ status: Int, user: User, session: SessionID, refreshToken: String, cookie: String?,
+    now: UnixTime
+  ) -> Response {
+    let token = authentication.makeAccessToken(for: user, session: session, now: now)
+    let body: JSONText = [
+      "user": ["id": .string(user.id.text), "email": .string(user.email)],
+      "access_token": .string(token), "refresh_token": .string(refreshToken),
+      "token_type": "bearer", "expires_in": .integer(Authentication.accessSeconds),
+    ]
+    var response = Response.json(status: status, body.bytes)
+    if let cookie { response.fields.append(authentication.cookie.set(cookie)) }
+    return response
+  }
+}

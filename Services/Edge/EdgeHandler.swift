@@ -1,0 +1,221 @@
+// The life of one request at the edge, phase by phase: admit, route, resolve, unseal, forward, relay,
+// record. One handler for each loop; what loops share is in EdgeWorld. Every way out is here.
+
+import Accounts
+import Bytes
+import Clocks
+import EventLoop
+import HTTPClient
+import HTTPCodec
+import HTTPServer
+import Logging
+import Posix
+import Transport
+import Vault
+
+/// Serves the requests of one loop.
+final class EdgeHandler: ExchangeHandler {
+  let loop: EventLoop
+  let world: EdgeWorld
+  let pool: UpstreamPool
+  let stores: EdgeStores
+  let resolver: CredentialResolver
+  let engine = SealEngine()
+  let record = LoopRecord()
+  let streams = StreamRegistry()
+  /// The catalogue as it is now; see `Edge.reload`.
+  var services: UpstreamTable
+  private let authLane: UpstreamLane
+  private let billingLane: UpstreamLane
+
+  init(loop: EventLoop, world: EdgeWorld) {
+    self.loop = loop
+    self.world = world
+    pool = UpstreamPool(loop: loop, resolver: world.names, tls: world.clientTLS)
+    stores = EdgeStores(
+      directory: world.dataDirectory, epochs: world.epochs, named: world.namedNetworks)
+    resolver = CredentialResolver(stores: stores)
+    services = world.firstServices
+    authLane = UpstreamLane(world.authOrigin)
+    billingLane = UpstreamLane(world.billingOrigin)
+    startHousekeeping()
+  }
+
+  func serve(_ connection: ServerConnection) async -> Bool {
+    let head = connection.head
+    let bytes = connection.input.readable
+    let client = world.admission.client(of: connection, head, in: bytes)
+    do throws(Refusal) {
+      if let seconds = world.guardian.secondsBlocked(client, now: loop.now) {
+        throw .rateLimited(retryAfterSeconds: seconds)
+      }
+      if head.wantsUpgrade { throw .malformed(status: 501) }
+      try world.admission.check(head, in: bytes)
+    } catch {
+      return await answer(error, form: .header, service: nil, to: connection)
+    }
+    switch Route(path: head.rawPath(in: bytes)) {
+    case .mcp(let service, let credential, let part):
+      let call = MCPCall(
+        head, in: bytes, service: service, credential: credential, part: part, client: client,
+        startedAt: loop.now)
+      return await serve(call, connection)
+    case .auth: return await passOn(connection, over: authLane, client: client)
+    case .billing: return await passOn(connection, over: billingLane, client: client)
+    case .home: return await HomePage.serve(connection)
+    case .unknown: return await answer(.pathUnknown, form: .header, service: nil, to: connection)
+    }
+  }
+
+  func refuse(_ connection: ServerConnection, status: Int) async {
+    connection.input.clear(wiping: true)
+    connection.body = .none
+    writeAnswer(
+      .malformed(status: status), form: .header, service: nil, id: nil, persists: false,
+      to: connection)
+    world.metrics.refused(.malformed(status: status))
+    _ = await connection.flush()
+  }
+
+  // MARK: MCP
+
+  private func serve(_ call: MCPCall, _ connection: ServerConnection) async -> Bool {
+    var service: UpstreamService?
+    let resolved: ResolvedCredential
+    let prepared: PreparedExchange
+    do throws(Refusal) {
+      let bytes = connection.input.readable
+      let found = try findService(call, connection.head, in: bytes)
+      service = found
+      let secret = try shownCredential(call, connection.head, in: bytes)
+      resolved = try resolve(secret, call, found)
+      connection.trust()
+      try permit(resolved, call)
+      prepared = try prepare(resolved, secret, call, connection)
+    } catch {
+      return await answer(error, form: call.form, service: service, to: connection)
+    }
+    if connection.head.expectsContinue && connection.input.count == connection.headBytes {
+      connection.output.append("HTTP/1.1 100 Continue\r\n\r\n")
+      guard await connection.flush() else {
+        loop.giveBack(prepared.up)
+        return false
+      }
+    }
+    let keepAlive = connection.head.keepAlive
+    let isModern = connection.head.minorVersion == 1
+    connection.consumeHead()
+    if let tools = resolved.credential.tools, call.method == .post {
+      guard let body = try? await connection.collectBody(), ToolPolicy.permits(body, tools: tools)
+      else {
+        loop.giveBack(prepared.up)
+        return await answer(.networkForbidden, form: call.form, service: service, to: connection)
+      }
+      prepared.append(body: body)
+    }
+    return await exchange(
+      prepared, resolved, call, connection, keepAlive: keepAlive, isModern: isModern)
+  }
+
+  private func findService(
+    _ call: MCPCall, _ head: RequestHead, in bytes: UnsafeRawBufferPointer
+  ) throws(Refusal) -> UpstreamService {
+    switch head.method {
+    case .get, .post, .delete: break
+    default: throw .methodNotAllowed
+    }
+    let path = head.rawPath(in: bytes)
+    guard let service = services.find(.init(rebasing: path[call.service])) else {
+      throw .serviceUnknown
+    }
+    let legacy = service.provider.transport == .legacySSE
+    switch call.part {
+    case .endpoint: if legacy && head.method != .get { throw .methodNotAllowed }
+    case .legacyStream:
+      guard legacy else { throw .wrongTransport }
+      guard head.method == .get else { throw .methodNotAllowed }
+    case .legacyMessages:
+      guard legacy else { throw .wrongTransport }
+      guard head.method == .post else { throw .methodNotAllowed }
+    }
+    return service
+  }
+
+  /// The credential that the client shows, in the path or in Authorization.
+  private func shownCredential(
+    _ call: MCPCall, _ head: RequestHead, in bytes: UnsafeRawBufferPointer
+  ) throws(Refusal) -> CredentialSecret {
+    let path = head.rawPath(in: bytes)
+    if let range = call.credential {
+      let text = UnsafeRawBufferPointer(rebasing: path[range])
+      guard let secret = CredentialSecret(text: text, hashing: engine.hashing) else {
+        try refuseCredential(call, text)
+      }
+      return secret
+    }
+    guard let value = head.value(.authorization, in: bytes) else { throw .credentialMissing }
+    guard value.count > 7, equalsIgnoringCase(.init(rebasing: value[..<7]), Self.bearer) else {
+      try refuseCredential(call, value)
+    }
+    let key = UnsafeRawBufferPointer(rebasing: value[7...])
+    guard
+      let secret = CredentialSecret(
+        apiKey: key, of: world.keyEnvironment, hashing: engine.hashing)
+    else { try refuseCredential(call, key) }
+    return secret
+  }
+
+  private static let bearer = Array("bearer ".utf8)
+
+  private func resolve(
+    _ secret: borrowing CredentialSecret, _ call: MCPCall, _ service: UpstreamService
+  ) throws(Refusal) -> ResolvedCredential {
+    let lookup = secret.lookup
+    do throws(Refusal) {
+      let found = try resolver.find(lookup, service: service, now: loop.now)
+      if let end = found.credential.expiresAt, end <= .now { throw .credentialRefused }
+      return found
+    } catch {
+      if error == .credentialRefused { lookup.withBytes { noteBad(call, $0) } }
+      throw error
+    }
+  }
+
+  private func refuseCredential(
+    _ call: MCPCall, _ text: UnsafeRawBufferPointer
+  ) throws(Refusal) -> Never {
+    engine.hashing.sha256(text).withBytes { noteBad(call, $0) }
+    throw .credentialRefused
+  }
+
+  private func noteBad(_ call: MCPCall, _ digest: UnsafeRawBufferPointer) {
+    let mark = digest.loadUnaligned(as: UInt64.self)
+    guard let seconds = world.guardian.noteBad(call.client, credential: mark, now: loop.now),
+      let client = call.client
+    else { return }
+    world.block(client, seconds: seconds)
+  }
+
+  /// Status, networks, limits.
+  private func permit(_ resolved: ResolvedCredential, _ call: MCPCall) throws(Refusal) {
+    switch resolved.credential.status {
+    case .active: break
+    case .suspended: throw .connectionSuspended
+    case .error: throw .connectionInError
+    case .revoked: throw .credentialRefused
+    }
+    if resolved.credential.needsReauth { throw .needsReauthorization }
+    if resolved.credential.connectionNetworks != nil
+      || resolved.credential.credentialNetworks != nil
+    {
+      guard let client = call.client, resolved.credential.admits(client) else {
+        throw .networkForbidden
+      }
+    }
+    if let seconds = world.guardian.secondsOverHourlyLimit(
+      resolved.connectionDigest, now: .now)
+    {
+      throw .rateLimited(retryAfterSeconds: seconds)
+    }
+  }
+}

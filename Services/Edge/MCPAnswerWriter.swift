@@ -1,0 +1,98 @@
+// Decides what of an upstream's answer a client sees. Only fields that mean something end to end in
+// MCP pass; the upstream's session id gets this connection's tag; redirects and challenges, which
+// would lead a client away from us, become answers of our own.
+
+import Bytes
+import HTTPCodec
+import Vault
+
+/// Writes the answer heads of MCP exchanges.
+struct MCPAnswerWriter: AnswerWriter {
+  private let engine: SealEngine
+  private let service: UpstreamService
+  private let key: HeldKey
+  private var endpoint: LegacyEndpoint?
+
+  init(
+    engine: SealEngine, key: consuming DataKey, service: UpstreamService, endpointPrefix: [UInt8]?
+  ) {
+    self.engine = engine
+    self.service = service
+    self.key = HeldKey(key)
+    endpoint = endpointPrefix.map { LegacyEndpoint(prefix: $0, service: service) }
+  }
+
+  var transforms: Bool { endpoint != nil }
+
+  mutating func writeHead(
+    of head: ResponseHead, in bytes: UnsafeRawBufferPointer, to output: Buffer
+  ) -> Refusal? {
+    switch head.status {
+    case 300..<400 where head.status != 304: return .upstreamBroken
+    case 401: return .needsReauthorization
+    case 407: return .upstreamBroken
+    default: break
+    }
+    output.append(statusLine: head.status)
+    let streams = head.isEventStream(in: bytes)
+    for index in 0..<head.count {
+      let field = head.field(at: index)
+      switch field.known {
+      case .contentType, .contentLanguage, .contentEncoding, .mcpProtocolVersion, .retryAfter,
+        .cacheControl, .etag, .expires, .lastModified, .date, .allow, .rateLimitReset:
+        if streams && field.known == .cacheControl { continue }
+        output.append(field, of: bytes)
+      case .mcpSessionID:
+        guard writeSession(field.value(in: bytes), to: output) else { return .upstreamBroken }
+      default: break
+      }
+    }
+    if streams {
+      output.append("cache-control: no-store\r\nx-accel-buffering: no\r\n")
+    }
+    if !transforms { key.forget() }
+    return nil
+  }
+
+  private func writeSession(_ session: UnsafeRawBufferPointer, to output: Buffer) -> Bool {
+    guard !session.isEmpty, session.count <= 1024,
+      session.allSatisfy({ (0x21...0x7e).contains($0) })
+    else { return false }
+    guard let tag = key.tag(of: session, engine) else { return false }
+    output.append("mcp-session-id: ")
+    output.append(session)
+    output.append(byte: UInt8(ascii: "."))
+    output.append(text: tag)
+    output.append("\r\n")
+    return true
+  }
+
+  mutating func transform(_ piece: UnsafeRawBufferPointer, into output: Buffer) -> Bool {
+    guard endpoint != nil else {
+      output.append(piece)
+      return true
+    }
+    switch endpoint!.take(piece, into: output, tag: { key.tag(of: $0, engine) }) {
+    case .waiting: return true
+    case .done:
+      endpoint = nil
+      key.forget()
+      return true
+    case .refused: return false
+    }
+  }
+}
+
+/// The data key of an exchange until it is not needed any more.
+private final class HeldKey {
+  private var key: DataKey?
+
+  init(_ key: consuming DataKey) { self.key = consume key }
+
+  func forget() { key = nil }
+
+  func tag(of text: UnsafeRawBufferPointer, _ engine: SealEngine) -> String? {
+    guard key != nil else { return nil }
+    return engine.sessionTag(of: text, under: key!).text
+  }
+}

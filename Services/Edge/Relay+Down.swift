@@ -1,0 +1,211 @@
+// The way down: the answer's head and body, read as strictly as a request and written anew. An
+// answer that breaks a rule, or ends before its end, never looks complete to the client.
+
+import Bytes
+import Clocks
+import EventLoop
+import HTTPClient
+import HTTPCodec
+import HTTPServer
+import Transport
+
+extension Relay {
+  func pullDown() -> Bool {
+    let output = client.output
+    guard output.count < EventLoop.bufferBytes / 2 else { return false }
+    var moved = false
+    while !answerEnded && failure == nil {
+      if sentHead, decodeBody() {
+        moved = true
+        if output.count >= EventLoop.bufferBytes / 2 { return true }
+        continue
+      }
+      if answerEnded || failure != nil { return true }
+      if !sentHead, let buffer = down, !buffer.isEmpty, readHead(buffer) {
+        moved = true
+        continue
+      }
+      if failure != nil { return true }
+      let buffer = down ?? loop.takeBuffer()
+      down = buffer
+      if buffer.writable.isEmpty { buffer.reserve(1) }
+      switch upstream.stream.read(into: buffer) {
+      case .bytes:
+        moved = true
+        noteAnswerBytes()
+      case .wouldBlock: return moved
+      case .end:
+        upstreamEnded(clean: true)
+        return true
+      case .failed:
+        upstreamEnded(clean: false)
+        return true
+      }
+    }
+    return moved
+  }
+
+  /// An answer's head that has begun must end soon, however many bytes it has.
+  func noteAnswerBytes() {
+    if sentHead {
+      armForAnswer()
+    } else if !answerBegan {
+      answerBegan = true
+      client.timer.arm(afterSeconds: RelayLimits.headSeconds)
+    }
+  }
+
+  func upstreamEnded(clean: Bool) {
+    upstreamPersists = false
+    guard sentHead else {
+      failure = .refused(
+        upstream.uses > 1 && !touchedUpstream ? .upstreamUnreachable : .upstreamBroken)
+      return
+    }
+    if clean && body.endsWithConnection {
+      endAnswer()
+    } else {
+      failure = .cut(.upstream)
+    }
+  }
+
+  /// Parses the upstream's head and writes the client's; false when more bytes are needed.
+  func readHead(_ buffer: Buffer) -> Bool {
+    let head = upstream.head
+    let length: Int
+    do throws(HeadError) {
+      guard let found = try head.parse(buffer.readable, limits: HeadLimits(), answering: method)
+      else { return false }
+      length = found
+    } catch {
+      failure = .refused(.upstreamBroken)
+      return false
+    }
+    status = head.status
+    if status < 200 {
+      // Interim answers mean nothing here; 101 would make a tunnel, which nobody asked for.
+      interim += 1
+      guard status != 101, interim <= RelayLimits.interimMax else {
+        failure = .refused(.upstreamBroken)
+        return false
+      }
+      buffer.consume(length)
+      return true
+    }
+    body = BodyDecoder(head.framing)
+    upstreamPersists = head.keepAlive && !body.endsWithConnection && !abandoned
+    isEventStream = head.isEventStream(in: buffer.readable)
+    isEncoded = head.first(.contentEncoding) != nil
+    if let refusal = writer.writeHead(of: head, in: buffer.readable, to: client.output) {
+      client.output.clear()
+      failure = .refused(refusal)
+      return false
+    }
+    buffer.consume(length)
+    writeFraming(head)
+    sentHead = true
+    armForAnswer()
+    if body.isComplete {
+      guard buffer.isEmpty else { return distrust() }
+      endAnswer()
+    }
+    if isEventStream { upstream.releaseHead() }
+    return true
+  }
+
+  func writeFraming(_ head: ResponseHead) {
+    let output = client.output
+    var persists = keepAlive && !client.isDraining
+    switch head.framing {
+    case .none:
+      if head.status != 204 && head.status != 304 && method != .head {
+        output.append("content-length: 0\r\n")
+      }
+    case .length(let length) where !isEventStream:
+      output.append("content-length: ")
+      output.append(decimal: length)
+      output.append("\r\n")
+    default:
+      if clientIsModern {
+        chunksAnswer = true
+        output.append("transfer-encoding: chunked\r\n")
+      } else {
+        persists = false
+      }
+    }
+    clientPersists = persists
+    output.append(persists ? "\r\n" : "connection: close\r\n\r\n")
+  }
+
+  /// Moves decoded body bytes into the client's output; false when more must be read.
+  func decodeBody() -> Bool {
+    guard let buffer = down else { return false }
+    let output = client.output
+    do throws(ChunkError) {
+      guard let piece = try body.next(from: buffer, atMost: room(in: output)) else {
+        if body.isComplete {
+          guard buffer.isEmpty else { return distrust() }
+          endAnswer()
+          return true
+        }
+        return false
+      }
+      if body.isComplete && !buffer.isEmpty { return distrust() }
+      bytesDown += UInt64(piece.count)
+      if isEventStream { _ = events.scan(piece) }
+      if isEventStream && writer.transforms {
+        return transform(piece)
+      }
+      append(piece, to: output, chunked: chunksAnswer)
+      return true
+    } catch { return distrust() }
+  }
+
+  /// Takes back an answer of which nothing went to the client, else cuts it: after a broken chunk, or
+  /// bytes behind the end, whose sender did not mean this framing, nothing of it can be trusted.
+  func distrust() -> Bool {
+    if wroteDown {
+      failure = .cut(.upstream)
+    } else {
+      client.output.clear()
+      sentHead = false
+      failure = .refused(.upstreamBroken)
+    }
+    return false
+  }
+
+  func transform(_ piece: UnsafeRawBufferPointer) -> Bool {
+    let scratch = loop.takeBuffer()
+    defer { loop.giveBack(scratch) }
+    guard writer.transform(piece, into: scratch) else {
+      failure = .cut(.upstream)
+      return false
+    }
+    if !scratch.isEmpty { append(scratch.readable, to: client.output, chunked: chunksAnswer) }
+    return true
+  }
+
+  func endAnswer() {
+    guard !answerEnded else { return }
+    answerEnded = true
+    if chunksAnswer { client.output.append("0\r\n\r\n") }
+  }
+
+  func flushDown() -> Bool {
+    let output = client.output
+    guard !output.isEmpty else { return false }
+    switch client.stream.write(from: output) {
+    case .bytes(let count):
+      if count > 0 {
+        wroteDown = true
+        kept = nil
+      }
+      armForAnswer()
+      return count > 0
+    case .wouldBlock: return false
+    case .failed:
+      failure = .clientGone
+      return false
+    }
+  }
+}

@@ -1,0 +1,179 @@
+// Finds what a credential opens: from the loop's memory while the revocation counters stand still,
+// else by a point read. Remembers only what is stored anyway (sealed values and ids), never a
+// credential and never anything opened. Loop-confined.
+
+import Accounts
+import Bytes
+import Clocks
+import Database
+import HTTPClient
+import Posix
+import Vault
+
+/// A credential that was found, with the sealed values that it opens.
+final class ResolvedCredential {
+  let credential: EdgeCredential
+  let lookup: Digest256
+  let service: UpstreamService
+  let blob: TokenBlob
+  /// SHA-256 of the connection's id.
+  let connectionDigest: Digest256
+  /// Its upstream connections: of this connection and generation alone, so that a changed token
+  /// never travels where an older one opened the way.
+  let lane: UpstreamLane
+  let wrapContext: SealContext
+  let blobContext: SealContext
+  /// When it is read anew, whatever the counters say.
+  let staleAt: Instant
+  let use: CredentialUse
+
+  init(
+    _ credential: EdgeCredential, lookup: Digest256, service: UpstreamService, blob: TokenBlob,
+    lane: UpstreamLane, readAt: Instant
+  ) {
+    self.credential = credential
+    self.lookup = lookup
+    self.service = service
+    self.blob = blob
+    staleAt = readAt.advanced(bySeconds: CredentialResolver.rememberedSeconds)
+    self.lane = lane
+    connectionDigest = Digest256(of: Array(credential.connectionID.text.utf8))
+    wrapContext = .credentialWrap(
+      credential: credential.credentialID.text, connection: credential.connectionID.text,
+      owner: credential.ownerID.text)
+    blobContext = .tokenBlob(
+      connection: credential.connectionID.text, owner: credential.ownerID.text,
+      generation: blob.generation)
+    use = CredentialUse(
+      connection: credential.connectionID.text, credential: credential.credentialID.text)
+  }
+}
+
+/// Resolves credentials on one loop.
+final class CredentialResolver {
+  /// How long a remembered answer is used without a look at the database.
+  static let rememberedSeconds = 60
+  private static let rememberedMax = 50_000
+
+  private let stores: EdgeStores
+  private var remembered: [Digest256: ResolvedCredential] = [:]
+
+  init(stores: EdgeStores) { self.stores = stores }
+
+  /// What the credential with this lookup value opens at `service`.
+  /// - Throws: `Refusal.credentialRefused` for everything that is no live credential of the service,
+  ///   `.dependencyDown` when the databases can not be read.
+  func find(
+    _ lookup: Digest256, service: UpstreamService, now: Instant
+  ) throws(Refusal) -> ResolvedCredential {
+    let known = remembered[lookup]
+    if let known {
+      if stores.epochs.isCurrent(known.credential.mark),
+        known.staleAt > now,
+        known.service === service
+      {
+        return known
+      }
+      remembered[lookup] = nil
+    }
+    let fresh = try read(lookup, service: service, before: known, now: now)
+    if remembered.count >= Self.rememberedMax { remembered.removeAll() }
+    remembered[lookup] = fresh
+    return fresh
+  }
+
+  /// A fresh mark for what was resolved before and still stands.
+  /// - Throws: `Refusal.credentialRefused` when it does not, `.dependencyDown`.
+  func markIfStanding(_ resolved: ResolvedCredential) throws(Refusal) -> EpochMark {
+    if let end = resolved.credential.expiresAt, end <= .now { throw .credentialRefused }
+    let found: EdgeCredential?
+    do throws(AccountError) {
+      let lookup = try stores.lookup()
+      found = try resolved.lookup.withBytes { bytes throws(AccountError) in
+        try lookup.find(bytes)
+      }
+    } catch {
+      stores.forget()
+      throw .dependencyDown
+    }
+    guard let found, found.status != .suspended else { throw .credentialRefused }
+    return found.mark
+  }
+
+  private func read(
+    _ lookup: Digest256, service: UpstreamService, before: ResolvedCredential?, now: Instant
+  ) throws(Refusal) -> ResolvedCredential {
+    let found: EdgeCredential?
+    let blob: TokenBlob?
+    do throws(AccountError) {
+      let reader = try stores.lookup()
+      found = try lookup.withBytes { bytes throws(AccountError) in try reader.find(bytes) }
+      guard let found else { throw AccountError.notFound }
+      do throws(DatabaseError) {
+        blob = try stores.tokens().blob(of: found.connectionID.text)
+      } catch { throw .database(error) }
+    } catch {
+      if case .database = error {
+        stores.forget()
+        throw .dependencyDown
+      }
+      throw .credentialRefused
+    }
+    guard let found, found.service.utf8.elementsEqual(service.id) else { throw .credentialRefused }
+    guard let blob else { throw .connectionInError }
+    let lane: UpstreamLane
+    if let before, before.blob.generation == blob.generation,
+      before.credential.connectionID == found.connectionID, before.service === service
+    {
+      lane = before.lane
+    } else {
+      lane = UpstreamLane(service.origin)
+    }
+    return ResolvedCredential(
+      found, lookup: lookup, service: service, blob: blob, lane: lane, readAt: now)
+  }
+}
+
+/// The databases as one loop of the edge reads them: opened read-only when first needed, and again
+/// after a failure.
+final class EdgeStores {
+  let epochs: RevocationEpochs
+  private let named: NamedNetworks
+  private let directory: String
+  private var heldLookup: EdgeLookup?
+  private var heldTokens: TokenStore?
+
+  init(directory: String, epochs: RevocationEpochs, named: NamedNetworks) {
+    self.directory = directory
+    self.epochs = epochs
+    self.named = named
+  }
+
+  func lookup() throws(AccountError) -> EdgeLookup {
+    if let heldLookup { return heldLookup }
+    do throws(DatabaseError) {
+      let connection = try Connection(
+        DatabaseFile(.bindery, in: directory), as: .edge, access: .readOnly,
+        patience: .milliseconds(100))
+      let lookup = EdgeLookup(connection, epochs: epochs, named: named)
+      heldLookup = lookup
+      return lookup
+    } catch { throw .database(error) }
+  }
+
+  /// Lets the handles go after a failure: files may have been restored under another inode.
+  func forget() {
+    heldLookup = nil
+    heldTokens = nil
+  }
+
+  func tokens() throws(DatabaseError) -> TokenStore {
+    if let heldTokens { return heldTokens }
+    let connection = try Connection(
+      DatabaseFile(.tokens, in: directory), as: .edge, access: .readOnly,
+      patience: .milliseconds(100))
+    let store = TokenStore(connection)
+    heldTokens = store
+    return store
+  }
+}

@@ -1,0 +1,105 @@
+// `bindery status`: asks each service over its socket how it is. A service that does not answer is
+// shown as such; anything but four ready services ends with status 1.
+
+import Configuration
+import EventLoop
+import Glibc
+import Logging
+import Posix
+import RPC
+import ServiceRuntime
+
+/// Shows how the services are.
+enum StatusCommand: Command {
+  static let name = "status"
+  static let summary = "Ask every service how it is"
+  static let manual = """
+    bindery status [--json]
+
+    Asks the four services over their sockets in BINDERY_RUN_DIR. Ends with 0 when all are ready,
+    with 1 when one is not. Run it as the services' user, or as a member of their group.
+    --json prints an array of {service, answer: null | {version, uptime_seconds, ready, state,
+    peers}}.
+    """
+
+  private typealias Answer = (service: Service, status: StatusCall.Response?)
+
+  static func run(
+    _ arguments: inout Arguments, _ console: Console
+  ) throws(CommandFailure) -> ExitStatus {
+    let isJSON = arguments.flag("--json")
+    try arguments.finish()
+    let settings = try OperatorSettings.read(.take())
+    let answers = try ask(settings.common)
+    console.write(isJSON ? json(answers) : text(answers))
+    return answers.allSatisfy { $0.status?.ready == true } ? .good : .finding
+  }
+
+  private static func ask(_ common: CommonSettings) throws(CommandFailure) -> [Answer] {
+    let loop: EventLoop
+    do throws(Errno) { loop = try EventLoop(name: "status") } catch {
+      throw .failed("no event loop (\(error.name))")
+    }
+    loop.start()
+    defer { loop.stop() }
+    let directory = common.runDirectory
+    return LoopWait.run(on: loop) {
+      var status = stat()
+      let group = stat(directory, &status) == 0 ? status.st_gid : getegid()
+      var answers: [Answer] = []
+      for service in Service.listening {
+        let client = RPCClient(
+          to: service, as: .operator, build: Build.version.description, runDirectory: directory,
+          policy: PeerPolicy(userID: geteuid(), groupID: group), loop: loop, log: .discarding)
+        var answer: StatusCall.Response?
+        do throws(RPCError) {
+          answer = try await client.call(StatusCall.self, StatusCall.Request())
+        } catch {
+          answer = nil
+        }
+        await client.stop()
+        answers.append((service, answer))
+      }
+      return answers
+    }
+  }
+
+  private static func text(_ answers: [Answer]) -> String {
+    answers.map { service, status in
+      let name = service.rawValue.padded(to: 10)
+      guard let status else { return "\(name) no answer\n" }
+      let missing = status.peers.filter { !$0.value }.keys.sorted()
+      let peers = missing.isEmpty ? "" : ", does not reach \(missing.joined(separator: ", "))"
+      let state = status.ready || status.state != "ready" ? status.state : "not ready"
+      return "\(name) \(state.padded(to: 9)) up \(status.uptimeSeconds) s, "
+        + "version \(status.version)\(peers)\n"
+    }.joined()
+  }
+
+  private static func json(_ answers: [Answer]) -> String {
+    let items = answers.map { service, status -> JSONValue in
+      var item: [(String, JSONValue)] = [("service", .text(service.rawValue))]
+      item.append(
+        (
+          "answer",
+          status.map { status in
+            .object([
+              ("version", .text(status.version)),
+              ("uptime_seconds", .integer(status.uptimeSeconds)), ("ready", .flag(status.ready)),
+              ("state", .text(status.state)),
+              ("peers", .object(status.peers.sorted { $0.key < $1.key }.map { ($0, .flag($1)) })),
+            ])
+          } ?? .null
+        ))
+      return .object(item)
+    }
+    return JSONValue.array(items).text + "\n"
+  }
+}
+
+extension String {
+  /// The text with blanks behind it up to `width`.
+  fileprivate func padded(to width: Int) -> String {
+    self + String(repeating: " ", count: max(0, width - utf8.count))
+  }
+}

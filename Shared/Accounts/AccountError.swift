@@ -1,0 +1,24 @@
+// Why an account, session, connection or credential operation did not happen. What belongs to
+// someone else is `notFound`, always, so that no answer tells whether it exists.
+
+import Database
+
+/// The refusals of the stores.
+package enum AccountError: Error, Equatable, Sendable {
+  /// No such record, or not yours.
+  case notFound
+  /// Somebody signs in with this e-mail address already.
+  case emailTaken
+  /// The installation admits no further people.
+  case usersMaxReached
+  /// The person has as many of these as one may have.
+  case tooMany
+  /// A stored value is not what this code writes.
+  case recordMalformed
+  /// The database itself failed.
+  case database(DatabaseError)
+}
+
+extension AccountError: DatabaseErrorConvertible {
+  package init(_ error: DatabaseError) { self = .database(error) }
+}

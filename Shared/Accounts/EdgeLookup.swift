@@ -1,0 +1,130 @@
+// Answers the edge's one question: what does this credential open? A point read through prepared
+// statements, on the calling thread. Revoked and unknown are the same answer. No Foundation, no
+// JSON, no write; nothing here opens a seal.
+
+import Clocks
+import Database
+import Posix
+
+/// What the edge needs to know about a credential that it was shown.
+package struct EdgeCredential: Sendable {
+  package let credentialID: CredentialID
+  package let connectionID: ConnectionID
+  package let ownerID: UserID
+  package let service: String
+  /// Never `revoked`: that is no answer at all.
+  package let status: ConnectionStatus
+  /// Whether the provider wants the person's consent anew.
+  package let needsReauth: Bool
+  /// The data key, sealed under the credential's second half.
+  package let wrap: [UInt8]
+  /// From where the connection may be used; nil for anywhere.
+  package let connectionNetworks: NetworkPolicy?
+  /// From where the credential may be used; nil for anywhere.
+  package let credentialNetworks: NetworkPolicy?
+  /// The only tools it may call; nil for all.
+  package let tools: [String]?
+  /// When the credential ends; compare on every request.
+  package let expiresAt: UnixTime?
+  /// Which record this is of; see `RevocationEpochs.isCurrent`.
+  package let mark: EpochMark
+
+  /// Whether a caller at `address` may use it.
+  package func admits(_ address: IPAddress) -> Bool {
+    connectionNetworks?.admits(address) ?? true && credentialNetworks?.admits(address) ?? true
+  }
+}
+
+/// Point reads for the edge. One instance for each event loop: it belongs to the thread that made
+/// its connection.
+package final class EdgeLookup {
+  /// Bytes of the lookup value, SHA-256 of a credential's first half.
+  package static let lookupBytes = 32
+
+  private let connection: Connection
+  private let epochs: RevocationEpochs
+  private let named: NamedNetworks
+
+  /// Reads through `connection`, opened read-only on the calling thread.
+  /// - Parameter named: what the names in network policies stand for.
+  package init(
+    _ connection: Connection, epochs: RevocationEpochs, named: NamedNetworks = .standard
+  ) {
+    self.connection = connection
+    self.epochs = epochs
+    self.named = named
+  }
+
+  /// The live credential with this lookup value, nil when there is none.
+  /// - Parameter lookup: 32 bytes.
+  package func find(_ lookup: UnsafeRawBufferPointer) throws(AccountError) -> EdgeCredential? {
+    precondition(lookup.count == Self.lookupBytes)
+    let found = try epochs.marking { () throws(AccountError) -> (Fields, ConnectionID)? in
+      guard let fields = try read(lookup) else { return nil }
+      return (fields, fields.connectionID)
+    }
+    guard let found else { return nil }
+    return found.value.credential(mark: found.mark)
+  }
+
+  /// Whether `credential`, found earlier, still stands: one load, or a read when that says so.
+  package func stillStands(
+    _ credential: EdgeCredential, lookup: UnsafeRawBufferPointer
+  ) throws(AccountError) -> Bool {
+    epochs.isCurrent(credential.mark) ? true : try read(lookup) != nil
+  }
+
+  private func read(_ lookup: UnsafeRawBufferPointer) throws(AccountError) -> Fields? {
+    try connection.withStatement(
+      """
+      SELECT c.id, k.id, k.user_id, k.service, k.status, k.needs_reauth_at, c.wrap, k.networks,
+        c.networks, c.tools, c.expires_at
+      FROM credentials AS c JOIN connections AS k ON k.id = c.connection_id
+      WHERE c.lookup = ? AND c.revoked_at IS NULL AND k.revoked_at IS NULL
+      """
+    ) { (statement) throws(AccountError) -> Fields? in
+      do throws(DatabaseError) {
+        try statement.bind(1, borrowing: lookup)
+        guard try statement.step() else { return nil }
+      } catch { throw .database(error) }
+      return try Fields(statement.row, named: named)
+    }
+  }
+
+  /// One row, checked.
+  private struct Fields {
+    let credentialID: CredentialID
+    let connectionID: ConnectionID
+    let ownerID: UserID
+    let service: String
+    let status: ConnectionStatus
+    let needsReauth: Bool
+    let wrap: [UInt8]
+    let connectionNetworks: NetworkPolicy?
+    let credentialNetworks: NetworkPolicy?
+    let tools: [String]?
+    let expiresAt: UnixTime?
+
+    init(_ row: borrowing Row, named: NamedNetworks) throws(AccountError) {
+      credentialID = try RowReading.identifier(row, 0)
+      connectionID = try RowReading.identifier(row, 1)
+      ownerID = try RowReading.identifier(row, 2)
+      service = try RowReading.text(row, 3)
+      status = try RowReading.status(row, 4)
+      needsReauth = !row.isNull(5)
+      wrap = try RowReading.blob(row, 6)
+      connectionNetworks = try RowReading.networks(row, 7, named: named)
+      credentialNetworks = try RowReading.networks(row, 8, named: named)
+      tools = try RowReading.lines(row, 9)
+      expiresAt = try RowReading.time(row, 10)
+    }
+
+    func credential(mark: EpochMark) -> EdgeCredential {
+      EdgeCredential(
+        credentialID: credentialID, connectionID: connectionID, ownerID: ownerID,
+        service: service, status: status, needsReauth: needsReauth, wrap: wrap,
+        connectionNetworks: connectionNetworks, credentialNetworks: credentialNetworks,
+        tools: tools, expiresAt: expiresAt, mark: mark)
+    }
+  }
+}

@@ -1,0 +1,204 @@
+// The statements about connections. Every one names the owner in its WHERE, so that what belongs
+// to someone else is not there. A revoked connection keeps its row, without label, policy or key.
+
+import Clocks
+import Database
+
+/// Bounds of what one person may keep, whatever their plan: against floods, not for sale.
+package enum AccountLimits {
+  /// Live connections of one person.
+  package static let connectionsMax: Int64 = 10_000
+  /// Live credentials of one connection.
+  package static let credentialsMax: Int64 = 1_000
+}
+
+extension SQLiteAccounts {
+  package func addConnection(
+    _ connection: ConnectionRecord, serviceName: String, managedWrap: ManagedWrap?,
+    credential: NewCredential
+  ) async throws(AccountError) -> ConnectionRecord {
+    precondition((connection.keyStorageMode == .managed) == (managedWrap != nil))
+    precondition(credential.record.connectionID == connection.id)
+    return try await transaction { (database) throws(AccountError) in
+      let counts = try database.one(
+        """
+        SELECT count(*) FILTER (WHERE revoked_at IS NULL),
+          count(*) FILTER (WHERE revoked_at IS NULL AND service = ?)
+        FROM connections WHERE user_id = ?
+        """, [.text(connection.service), .text(connection.userID.text)]
+      ) { (row) throws(AccountError) in
+        (try RowReading.integer(row, 0), try RowReading.integer(row, 1))
+      }
+      guard let counts, counts.0 < AccountLimits.connectionsMax else { throw .tooMany }
+      var written = connection
+      if written.label.isEmpty { written.label = "\(serviceName) \(counts.1 + 1)" }
+      try database.change(
+        """
+        INSERT INTO connections (id, user_id, service, label, status, auth_type, key_storage_mode,
+          networks, created_at, expires_at, managed_wrap, managed_fingerprint)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        [
+          .text(written.id.text), .text(written.userID.text), .text(written.service),
+          .text(written.label), .text(written.status.rawValue), .text(written.authType.rawValue),
+          .text(written.keyStorageMode.rawValue), .optional(written.networks?.storedText),
+          .integer(written.createdAt.seconds), .optional(written.expiresAt?.seconds),
+          .optional(managedWrap?.sealed), .optional(managedWrap?.fingerprint),
+        ])
+      try database.insert(credential)
+      try database.note(
+        .connectionAdded, at: written.createdAt, user: written.userID, connection: written.id,
+        credential: credential.record.id)
+      return written
+    }
+  }
+
+  package func connections(of user: UserID) async throws(AccountError) -> [ConnectionRecord] {
+    try await snapshot { (database) throws(AccountError) in
+      try database.every(
+        """
+        SELECT k.id, k.user_id, k.service, k.label, k.status, k.auth_type, k.key_storage_mode,
+          k.networks, k.created_at, k.expires_at, k.needs_reauth_at,
+          (SELECT max(u.last_used_at) FROM credential_use AS u WHERE u.connection_id = k.id)
+        FROM connections AS k WHERE k.user_id = ? AND k.revoked_at IS NULL
+        ORDER BY k.created_at, k.rowid
+        """, [.text(user.text)]
+      ) { (row) throws(AccountError) in try ConnectionRecord(row) }
+    }
+  }
+
+  package func connection(
+    _ id: ConnectionID, of user: UserID
+  ) async throws(AccountError) -> ConnectionRecord {
+    try await snapshot { (database) throws(AccountError) in try database.connection(id, of: user) }
+  }
+
+  package func changeConnection(
+    _ id: ConnectionID, of user: UserID, label: String?, networks: NetworkPolicy??
+  ) async throws(AccountError) -> ConnectionRecord {
+    try await transaction { (database) throws(AccountError) in
+      _ = try database.connection(id, of: user)
+      if let label {
+        try database.change(
+          "UPDATE connections SET label = ? WHERE id = ?", [.text(label), .text(id.text)])
+      }
+      if let networks {
+        try database.change(
+          "UPDATE connections SET networks = ? WHERE id = ?",
+          [.optional(networks?.storedText), .text(id.text)])
+      }
+      return try database.connection(id, of: user)
+    }
+  }
+
+  package func revokeConnection(
+    _ id: ConnectionID, of user: UserID, now: UnixTime
+  ) async throws(AccountError) {
+    try await transaction { (database) throws(AccountError) in
+      let changed = try database.change(
+        """
+        UPDATE connections SET status = 'revoked', revoked_at = ?, label = '', networks = NULL,
+          managed_wrap = NULL, managed_fingerprint = NULL
+        WHERE id = ? AND user_id = ? AND revoked_at IS NULL
+        """, [.integer(now.seconds), .text(id.text), .text(user.text)])
+      guard changed == 1 else { throw .notFound }
+      try database.change(
+        """
+        UPDATE credentials SET revoked_at = ?, wrap = NULL
+        WHERE connection_id = ? AND revoked_at IS NULL
+        """, [.integer(now.seconds), .text(id.text)])
+      try database.note(.connectionRevoked, at: now, user: user, connection: id)
+    }
+  }
+
+  package func managedWrap(
+    _ id: ConnectionID, of user: UserID
+  ) async throws(AccountError) -> ManagedWrap? {
+    try await snapshot { (database) throws(AccountError) -> ManagedWrap? in
+      _ = try database.connection(id, of: user)
+      return try database.one(
+        """
+        SELECT managed_wrap, managed_fingerprint FROM connections
+        WHERE id = ? AND managed_wrap IS NOT NULL
+        """, [.text(id.text)]
+      ) { (row) throws(AccountError) in
+        ManagedWrap(sealed: try RowReading.blob(row, 0), fingerprint: try RowReading.text(row, 1))
+      }
+    }
+  }
+
+  package func managedFingerprints()
+    async throws(AccountError) -> [(fingerprint: String, count: Int64)]
+  {
+    let found = try await snapshot { (database) throws(AccountError) in
+      try database.every(
+        """
+        SELECT managed_fingerprint, count(*) FROM connections
+        WHERE managed_fingerprint IS NOT NULL GROUP BY managed_fingerprint LIMIT 256
+        """, []
+      ) { (row) throws(AccountError) in
+        FingerprintCount(
+          fingerprint: try RowReading.text(row, 0), count: try RowReading.integer(row, 1))
+      }
+    }
+    return found.map { ($0.fingerprint, $0.count) }
+  }
+
+  private struct FingerprintCount: Sendable {
+    let fingerprint: String
+    let count: Int64
+  }
+
+  package func activity(
+    of connection: ConnectionID, user: UserID, countMax: Int64
+  ) async throws(AccountError) -> [ActivityRecord] {
+    try await snapshot { (database) throws(AccountError) in
+      _ = try database.connection(connection, of: user)
+      return try database.every(
+        """
+        SELECT at_ms, status, method_name, duration_ms, network FROM activity
+        WHERE connection_id = ? ORDER BY at_ms DESC, id DESC LIMIT ?
+        """, [.text(connection.text), .integer(countMax)]
+      ) { (row) throws(AccountError) in
+        ActivityRecord(
+          atMilliseconds: try RowReading.integer(row, 0), status: try RowReading.integer(row, 1),
+          methodName: row.isNull(2) ? nil : try RowReading.text(row, 2),
+          durationMilliseconds: try RowReading.integer(row, 3),
+          network: try RowReading.text(row, 4))
+      }
+    }
+  }
+}
+
+extension Connection {
+  /// One live connection of `user`; `notFound` otherwise.
+  func connection(_ id: ConnectionID, of user: UserID) throws(AccountError) -> ConnectionRecord {
+    let found = try one(
+      """
+      SELECT k.id, k.user_id, k.service, k.label, k.status, k.auth_type, k.key_storage_mode,
+        k.networks, k.created_at, k.expires_at, k.needs_reauth_at,
+        (SELECT max(u.last_used_at) FROM credential_use AS u WHERE u.connection_id = k.id)
+      FROM connections AS k WHERE k.id = ? AND k.user_id = ? AND k.revoked_at IS NULL
+      """, [.text(id.text), .text(user.text)]
+    ) { (row) throws(AccountError) in try ConnectionRecord(row) }
+    guard let found else { throw .notFound }
+    return found
+  }
+}
+
+extension ConnectionRecord {
+  /// Twelve columns, in the order of the two statements above.
+  fileprivate init(_ row: borrowing Row) throws(AccountError) {
+    guard let authType = AuthType(rawValue: try RowReading.text(row, 5)),
+      let mode = KeyStorageMode(rawValue: try RowReading.text(row, 6))
+    else { throw .recordMalformed }
+    self.init(
+      id: try RowReading.identifier(row, 0), userID: try RowReading.identifier(row, 1),
+      service: try RowReading.text(row, 2), label: try RowReading.text(row, 3),
+      status: try RowReading.status(row, 4), authType: authType, keyStorageMode: mode,
+      networks: try RowReading.networks(row, 7),
+      createdAt: UnixTime(seconds: try RowReading.integer(row, 8)),
+      lastUsedAt: try RowReading.time(row, 11), expiresAt: try RowReading.time(row, 9),
+      needsReauthAt: try RowReading.time(row, 10))
+  }
+}

@@ -1,0 +1,108 @@
+// Keeps the records in bindery.sqlite, through the one connection that this process writes with.
+// The statements are in the extensions, a file for each kind of record. Each operation is one
+// immediate transaction, durable when it returns.
+
+import Clocks
+import Database
+
+/// The records in SQLite.
+package struct SQLiteAccounts: UserStore, SessionStore, ConnectionStore {
+  let thread: DatabaseThread
+
+  /// Reads and writes on `thread`, which has bindery.sqlite open for auth.
+  package init(_ thread: DatabaseThread) { self.thread = thread }
+
+  /// Runs `body` in one immediate transaction.
+  func transaction<Result: Sendable>(
+    _ body: @escaping @Sendable (Connection) throws(AccountError) -> Result
+  ) async throws(AccountError) -> Result {
+    try await thread.run { (connection) throws(AccountError) -> Result in
+      try connection.transaction { () throws(AccountError) -> Result in try body(connection) }
+    }
+  }
+
+  /// Runs `body` over one state of the database.
+  func snapshot<Result: Sendable>(
+    _ body: @escaping @Sendable (Connection) throws(AccountError) -> Result
+  ) async throws(AccountError) -> Result {
+    try await thread.run { (connection) throws(AccountError) -> Result in
+      try connection.snapshot { () throws(AccountError) -> Result in try body(connection) }
+    }
+  }
+}
+
+extension Connection {
+  /// The first row, as `read` makes of it.
+  func one<Result>(
+    _ sql: StaticString, _ values: [Value],
+    read: (borrowing Row) throws(AccountError) -> Result
+  ) throws(AccountError) -> Result? {
+    try withStatement(sql) { (statement) throws(AccountError) -> Result? in
+      do throws(DatabaseError) {
+        try statement.bind(values)
+        guard try statement.step() else { return nil }
+      } catch { throw .database(error) }
+      return try read(statement.row)
+    }
+  }
+
+  /// All rows, as `read` makes of them.
+  func every<Result>(
+    _ sql: StaticString, _ values: [Value],
+    read: (borrowing Row) throws(AccountError) -> Result
+  ) throws(AccountError) -> [Result] {
+    try withStatement(sql) { (statement) throws(AccountError) -> [Result] in
+      do throws(DatabaseError) { try statement.bind(values) } catch { throw .database(error) }
+      var results: [Result] = []
+      while true {
+        do throws(DatabaseError) {
+          guard try statement.step() else { return results }
+        } catch { throw .database(error) }
+        results.append(try read(statement.row))
+      }
+    }
+  }
+
+  /// Runs a change; returns the number of rows that it changed.
+  @discardableResult
+  func change(_ sql: StaticString, _ values: [Value]) throws(AccountError) -> Int {
+    try withStatement(sql) { (statement) throws(AccountError) in
+      do throws(DatabaseError) {
+        try statement.bind(values)
+        while try statement.step() {}
+      } catch { throw .database(error) }
+    }
+    return changes
+  }
+
+  /// Notes what was done, in the transaction that does it.
+  func note(
+    _ event: AuditEvent, at now: UnixTime, user: UserID, connection: ConnectionID? = nil,
+    credential: CredentialID? = nil, session: SessionID? = nil
+  ) throws(AccountError) {
+    try change(
+      """
+      INSERT INTO audit (at, event, user_id, connection_id, credential_id, session_id)
+      VALUES (?, ?, ?, ?, ?, ?)
+      """,
+      [
+        .integer(now.seconds), .text(event.rawValue), .text(user.text),
+        .optional(connection?.text), .optional(credential?.text), .optional(session?.text),
+      ])
+  }
+}
+
+/// What the audit table tells about.
+enum AuditEvent: String {
+  case userAdded = "user_added"
+  case passwordReplaced = "password_replaced"
+  case sessionOpened = "session_opened"
+  case sessionClosed = "session_closed"
+  /// An outlived refresh token was shown: a copy is in other hands.
+  case refreshTokenReused = "refresh_token_reused"
+  case connectionAdded = "connection_added"
+  case connectionChanged = "connection_changed"
+  case connectionRevoked = "connection_revoked"
+  case credentialAdded = "credential_added"
+  case credentialRevoked = "credential_revoked"
+}

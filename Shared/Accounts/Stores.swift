@@ -1,0 +1,112 @@
+// What services ask of the records, whichever engine keeps them. No service knows SQL; a second
+// engine implements these protocols. Every operation is one transaction of its own and takes the
+// time as an argument.
+
+import Clocks
+
+/// A password as it is stored: scrypt with its parameters.
+package struct StoredPassword: Sendable, Equatable {
+  package let costN: UInt64
+  package let costR: UInt64
+  package let costP: UInt64
+  package let salt: [UInt8]
+  package let hash: [UInt8]
+
+  package init(costN: UInt64, costR: UInt64, costP: UInt64, salt: [UInt8], hash: [UInt8]) {
+    self.costN = costN
+    self.costR = costR
+    self.costP = costP
+    self.salt = salt
+    self.hash = hash
+  }
+}
+
+/// People with accounts.
+package protocol UserStore: Sendable {
+  /// Adds a person and a first session.
+  /// - Throws: `emailTaken`, `usersMaxReached`.
+  func addUser(
+    email: EmailAddress, password: StoredPassword, usersMax: Int64?, now: UnixTime
+  ) async throws(AccountError) -> (user: User, tokens: SessionTokens)
+  /// The person who signs in with this address, and their password.
+  func user(
+    email: EmailAddress
+  ) async throws(AccountError) -> (user: User, password: StoredPassword)?
+  /// The person; `notFound` when there is none.
+  func user(_ id: UserID) async throws(AccountError) -> User
+  /// Replaces the stored password, unless it changed since `old` was read.
+  func replacePassword(
+    of user: UserID, old: StoredPassword, new: StoredPassword, now: UnixTime
+  ) async throws(AccountError)
+}
+
+/// Sign-ins.
+package protocol SessionStore: Sendable {
+  /// Begins a session of `user`.
+  func openSession(of user: UserID, now: UnixTime) async throws(AccountError) -> SessionTokens
+  /// Who shows this cookie; nil for nobody.
+  func session(
+    cookie: String, now: UnixTime
+  ) async throws(AccountError) -> (user: User, session: SessionID)?
+  /// Whose session this is, while it lasts.
+  func session(_ id: SessionID, now: UnixTime) async throws(AccountError) -> User?
+  /// Rotates a refresh token. Showing an outlived token ends its session.
+  func refreshSession(
+    _ refreshToken: String, now: UnixTime
+  ) async throws(AccountError) -> (user: User, session: SessionID, refreshToken: String)?
+  /// Ends a session.
+  func closeSession(_ id: SessionID, now: UnixTime) async throws(AccountError)
+}
+
+/// Connections and their credentials. Every call names the owner; someone else's is `notFound`.
+package protocol ConnectionStore: Sendable {
+  /// Adds a connection together with its first credential. An empty label becomes
+  /// "{serviceName} {n}". Returns the record as it was written.
+  func addConnection(
+    _ connection: ConnectionRecord, serviceName: String, managedWrap: ManagedWrap?,
+    credential: NewCredential
+  ) async throws(AccountError) -> ConnectionRecord
+  /// The person's connections, oldest first.
+  func connections(of user: UserID) async throws(AccountError) -> [ConnectionRecord]
+  /// One connection.
+  func connection(
+    _ id: ConnectionID, of user: UserID
+  ) async throws(AccountError) -> ConnectionRecord
+  /// Changes the label, the networks, or both.
+  func changeConnection(
+    _ id: ConnectionID, of user: UserID, label: String?, networks: NetworkPolicy??
+  ) async throws(AccountError) -> ConnectionRecord
+  /// Ends a connection and all its credentials, and destroys every wrap of its data key.
+  func revokeConnection(
+    _ id: ConnectionID, of user: UserID, now: UnixTime
+  ) async throws(AccountError)
+  /// The data key's wrap under a master key; nil for a zero-knowledge connection.
+  func managedWrap(
+    _ id: ConnectionID, of user: UserID
+  ) async throws(AccountError) -> ManagedWrap?
+
+  /// The master keys under which live connections are wrapped, and how many by each.
+  func managedFingerprints() async throws(AccountError) -> [(fingerprint: String, count: Int64)]
+
+  /// The live credentials of a connection, oldest first.
+  func credentials(
+    of connection: ConnectionID, user: UserID
+  ) async throws(AccountError) -> [CredentialRecord]
+  /// The wrap that a live, unexpired credential of this connection opens.
+  func credentialWrap(
+    lookup: [UInt8], of connection: ConnectionID, user: UserID, now: UnixTime
+  ) async throws(AccountError) -> (id: CredentialID, wrap: [UInt8])?
+  /// Adds a credential to a live connection.
+  func addCredential(
+    _ credential: NewCredential, user: UserID
+  ) async throws(AccountError)
+  /// Ends one credential and destroys its wrap.
+  func revokeCredential(
+    _ id: CredentialID, of connection: ConnectionID, user: UserID, now: UnixTime
+  ) async throws(AccountError)
+
+  /// The newest requests of a connection, newest first.
+  func activity(
+    of connection: ConnectionID, user: UserID, countMax: Int64
+  ) async throws(AccountError) -> [ActivityRecord]
+}

@@ -1,0 +1,63 @@
+// What the sealed blob of a connection holds: the service's own tokens. A tiny binary form that the
+// edge reads in place, without an allocation and without a JSON parser; fields of unknown number are
+// skipped, so that a later version may add some.
+
+import Bytes
+import Clocks
+
+/// The fields of a token set, each at most 65,535 bytes.
+package enum TokenField: UInt8, CaseIterable, Sendable {
+  case apiKey = 1
+  case accessToken = 2
+  case refreshToken = 3
+  /// Unix seconds in decimal: when the access token ends.
+  case expiresAt = 4
+  /// Space-separated scopes as granted.
+  case scope = 5
+  /// The OAuth client that the tokens were issued to.
+  case clientID = 6
+  case clientSecret = 7
+}
+
+/// Writes token sets.
+package struct TokenSetWriter: ~Copyable {
+  private var bytes: [UInt8] = [TokenSetReader.version]
+
+  /// An empty set.
+  package init() {}
+
+  /// Adds a field; false, and nothing added, when it is too long.
+  @discardableResult
+  package mutating func add(_ field: TokenField, _ value: UnsafeRawBufferPointer) -> Bool {
+    guard value.count <= 0xffff else { return false }
+    bytes += [field.rawValue, UInt8(value.count >> 8), UInt8(value.count & 0xff)]
+    bytes.append(contentsOf: value)
+    return true
+  }
+
+  /// The finished set; the writer's copy is wiped.
+  package consuming func finish() -> Secret { Secret(wiping: &bytes) }
+}
+
+/// Reads a token set in place.
+package enum TokenSetReader {
+  static let version: UInt8 = 1
+
+  /// The value of `field` inside `bytes`, or nil when the set has none or is not a token set.
+  package static func value(
+    of field: TokenField, in bytes: UnsafeRawBufferPointer
+  ) -> UnsafeRawBufferPointer? {
+    guard bytes.first == version else { return nil }
+    var index = 1
+    while index + 3 <= bytes.count {
+      let length = Int(bytes[index + 1]) << 8 | Int(bytes[index + 2])
+      let end = index + 3 + length
+      guard end <= bytes.count else { return nil }
+      if bytes[index] == field.rawValue {
+        return UnsafeRawBufferPointer(rebasing: bytes[index + 3..<end])
+      }
+      index = end
+    }
+    return nil
+  }
+}

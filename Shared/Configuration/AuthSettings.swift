@@ -1,0 +1,163 @@
+// What auth may know: the master keys, the clients' secrets at the providers, Clerk and the help
+// desk. No Stripe key: whether billing is on it learns from the price alone.
+
+import HTTPCodec
+import Posix
+import Providers
+
+/// The settings of `bindery-auth`.
+package struct AuthSettings: Sendable {
+  /// What every process knows.
+  package let common: CommonSettings
+  /// Where it listens beside its Unix socket.
+  package let listener: ListenSetting
+  /// Where operators look.
+  package let opsListener: ListenSetting
+  /// Whose forwarding headers are believed.
+  package let trustedProxies: [CIDR]
+  /// The services.
+  package let catalogue: Catalogue
+  /// Where the operator's services are, to be read again; nil = the built-in ones alone.
+  package let catalogueFile: CatalogueFile?
+  /// Our client at each service with `static` registration that is set up, by service id.
+  package let oauthClients: [String: OAuthClient]
+  /// Extra trust roots, as a path to PEM.
+  package let upstreamCAFile: String?
+  /// The master keys; nil = the managed mode is off.
+  package let masterKeys: MasterKeys?
+  /// The word in API keys.
+  package let secretPrefix: String
+  /// Whether people can register with e-mail and password.
+  package let localAccounts: Bool
+  /// Clerk; nil = its tokens are not accepted.
+  package let clerk: Clerk?
+  /// New accounts beyond this many are refused.
+  package let usersMax: Int?
+  /// Whether plan rules hold; nil = billing is off.
+  package let plan: PlanSettings?
+  /// Who is told about new accounts.
+  package let adminEmail: String?
+  /// The help desk; nil = no tickets.
+  package let zoho: Zoho?
+  /// Names that stand for ranges in network policies.
+  package let namedNetworks: [String: [CIDR]]
+
+  /// Reads and checks them.
+  package init(_ environment: Environment) throws(ConfigurationError) {
+    let reader = try SettingsReader(.auth, environment)
+    common = try CommonSettings(reader)
+    listener = try reader.listener(.authListen)
+    opsListener = try reader.opsListener(.authOpsListen, beside: listener, .authListen)
+    trustedProxies = try reader.ranges(.trustedProxies)
+    catalogueFile = try reader.catalogueFile()
+    catalogue = try catalogueFile?.read() ?? .builtIn
+    oauthClients = try reader.oauthClients(catalogue)
+    upstreamCAFile = try reader.readableFile(.upstreamCAFile)
+    masterKeys = try Self.masterKeys(reader, environment)
+    secretPrefix = try reader.choice(.secretPrefix, "live") { $0 }
+    localAccounts = try reader.flag(.localAccounts, true)
+    clerk = try Clerk(reader)
+    usersMax = try reader.number(.usersMax)
+    plan = try reader.text(.stripePrice) == nil ? nil : PlanSettings(reader)
+    adminEmail = try reader.email(.adminEmail)
+    zoho = try Zoho(reader)
+    namedNetworks = try reader.namedRanges(.namedNetworks)
+    guard localAccounts || clerk != nil else {
+      throw ConfigurationError(
+        .localAccounts, "is false and Clerk is not set: nobody could sign in")
+    }
+  }
+
+  private static func masterKeys(
+    _ reader: SettingsReader, _ environment: Environment
+  ) throws(ConfigurationError) -> MasterKeys? {
+    if let json = try reader.heldSecret(.managedKeys) {
+      let file = environment[Setting.managedKeys.fileName].flatMap {
+        ValueParser.path($0, from: reader.folder)
+      }
+      // An inherited descriptor can be read once; there is nothing to read again.
+      let isInherited = file.map { SettingFile.inheritedDescriptor($0) != nil } ?? true
+      return try MasterKeys(
+        json: json, file: isInherited ? nil : file, setting: "\(Setting.managedKeys.name)")
+    }
+    guard let hex = try reader.heldSecret(.managedMasterKey) else { return nil }
+    return try MasterKeys(hex: hex, setting: "\(Setting.managedMasterKey.name)")
+  }
+
+  /// Clerk, whose tokens are accepted beside ours.
+  package struct Clerk: Sendable {
+    /// Its publishable key, which names its domain.
+    package let publishableKey: String?
+    /// Where its public keys are, when given.
+    package let jwksURL: WebURL?
+    /// Its API key, to delete accounts.
+    package let secretKey: SecretSetting?
+    /// The base of its API.
+    package let apiURL: WebURL
+
+    init?(_ reader: SettingsReader) throws(ConfigurationError) {
+      publishableKey = try reader.text(.clerkPublishableKey)
+      jwksURL = try reader.secureURL(.clerkJWKS)
+      secretKey = try reader.secret(.clerkSecretKey)
+      apiURL = try reader.secureURLOrStandard(.clerkAPI)
+      if publishableKey == nil && jwksURL == nil {
+        guard secretKey == nil else {
+          throw ConfigurationError(
+            .clerkSecretKey, "needs CLERK_PUBLISHABLE_KEY or CLERK_JWKS_URL")
+        }
+        return nil
+      }
+    }
+  }
+
+  /// Zoho Desk, for support tickets.
+  package struct Zoho: Sendable {
+    /// The OAuth client's id.
+    package let clientID: String
+    /// Its secret.
+    package let clientSecret: SecretSetting
+    /// Its refresh token.
+    package let refreshToken: SecretSetting
+    /// The organization.
+    package let organizationID: String
+    /// The department.
+    package let departmentID: String
+    /// Where tokens are answered.
+    package let accountsURL: WebURL
+    /// The base of the API.
+    package let deskURL: WebURL
+
+    init?(_ reader: SettingsReader) throws(ConfigurationError) {
+      let client = try reader.text(.zohoClientID)
+      let secret = try reader.secret(.zohoClientSecret)
+      let token = try reader.secret(.zohoRefreshToken)
+      let organization = try reader.text(.zohoOrganization)
+      let department = try reader.text(.zohoDepartment)
+      accountsURL = try reader.secureURLOrStandard(.zohoAccounts)
+      deskURL = try reader.secureURLOrStandard(.zohoDesk)
+      let given: [(Setting, Bool)] = [
+        (.zohoClientID, client != nil), (.zohoClientSecret, secret != nil),
+        (.zohoRefreshToken, token != nil), (.zohoOrganization, organization != nil),
+        (.zohoDepartment, department != nil),
+      ]
+      if given.allSatisfy({ !$0.1 }) { return nil }
+      guard let client, let secret, let token, let organization, let department else {
+        let absent = given.first { !$0.1 }?.0 ?? .zohoClientID
+        throw ConfigurationError(absent, "must be set with the other ZOHO settings")
+      }
+      clientID = client
+      clientSecret = secret
+      refreshToken = token
+      organizationID = organization
+      departmentID = department
+    }
+  }
+}
+
+/// Our OAuth client at a service, registered by the operator.
+package struct OAuthClient: Sendable {
+  /// The client id.
+  package let id: String
+  /// The client secret; nil for a public client.
+  package let secret: SecretSetting?
+}

@@ -1,0 +1,41 @@
+// Answers who may write which table: the one place where ownership is written down. A table that
+// is not listed is written by nobody. Enforced when a statement is compiled (WriteGuard), so a
+// statement that breaks it never runs. Reading is open to every process that has the file.
+
+/// Which processes may change the rows of a table.
+package struct TableOwnership: Sendable {
+  /// May insert, update and delete.
+  package let owners: Set<ProcessRole>
+  /// May delete rows in the course of forgetting an account, though it does not own the table.
+  package let erasers: Set<ProcessRole>
+
+  init(_ owners: Set<ProcessRole>, erasers: Set<ProcessRole> = []) {
+    self.owners = owners
+    self.erasers = erasers
+  }
+
+  /// Every table of both databases.
+  package static let tables: [String: TableOwnership] = [
+    // bindery.sqlite, written by auth
+    "users": TableOwnership([.auth]),
+    "password_hashes": TableOwnership([.auth]),
+    "sessions": TableOwnership([.auth]),
+    "connections": TableOwnership([.auth]),
+    "credentials": TableOwnership([.auth]),
+    "audit": TableOwnership([.auth]),
+
+    // bindery.sqlite, written by the edge
+    "credential_use": TableOwnership([.edge], erasers: [.auth]),
+    "activity": TableOwnership([.edge], erasers: [.auth]),
+    "blocklist": TableOwnership([.edge], erasers: [.operatorTool]),
+
+    // bindery.sqlite, written by billing
+    "stripe_inbox": TableOwnership([.billing]),
+
+    // tokens.sqlite: auth writes the first generation, the scheduler every later one
+    "token_blobs": TableOwnership([.auth, .scheduler]),
+
+    // both, written by the migration runner, which opens with the right to change the schema
+    "schema_migrations": TableOwnership([]),
+  ]
+}

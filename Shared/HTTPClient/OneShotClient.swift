@@ -1,0 +1,234 @@
+// Sends one request and collects the answer, for callers that think in values (checking an API key
+// upstream, calling an API). Bounded in size and time; redirects are answers, never followed; nothing
+// is sent twice.
+
+import Bytes
+import Clocks
+import EventLoop
+import HTTPCodec
+import Posix
+import Transport
+
+/// A request with its body in memory.
+package struct ClientRequest: Sendable {
+  /// GET, POST, PUT, PATCH, DELETE or HEAD.
+  package var method: Method
+  /// The server.
+  package var origin: Origin
+  /// Path and query, beginning with a slash.
+  package var target: String
+  /// Fields in order, without Host and framing; values hold no control characters.
+  package var fields: [(name: String, value: [UInt8])]
+  /// The whole body.
+  package var body: [UInt8]
+
+  /// A request of these parts.
+  package init(
+    method: Method, origin: Origin, target: String, fields: [(name: String, value: [UInt8])] = [],
+    body: [UInt8] = []
+  ) {
+    self.method = method
+    self.origin = origin
+    self.target = target
+    self.fields = fields
+    self.body = body
+  }
+}
+
+/// An answer with its body in memory.
+package struct ClientResponse: Sendable {
+  /// The status, 200 to 599.
+  package let status: Int
+  /// Field names in lower case and raw values, in order.
+  package let fields: [(name: String, value: [UInt8])]
+  /// The body, or its first part when `isPartial`.
+  package let body: [UInt8]
+  /// Whether the body was cut at the caller's bound or where the caller had enough.
+  package let isPartial: Bool
+
+  /// The first value of the field `name` (lower case), or nil.
+  package func field(_ name: String) -> [UInt8]? {
+    fields.first { $0.name.utf8.elementsEqual(name.utf8) }?.value
+  }
+}
+
+/// Why there is no answer.
+package enum ClientError: Error, Equatable, Sendable {
+  /// No connection: see the reason.
+  case connect(ConnectError)
+  /// Not done before the deadline.
+  case timeout
+  /// The answer breaks the rules of HTTP or ended early.
+  case brokenAnswer
+}
+
+/// Sends single requests on one loop.
+package struct OneShotClient: Sendable {
+  private let loop: EventLoop
+  private let resolver: Resolver
+  private let tls: ClientTLS
+
+  /// A client on `loop`.
+  package init(loop: EventLoop, resolver: Resolver, tls: ClientTLS) {
+    self.loop = loop
+    self.resolver = resolver
+    self.tls = tls
+  }
+
+  /// Sends `request` on a connection of its own and collects the answer, whose body is cut at
+  /// `bodyBytesMax`, and, for an event stream, as soon as `isEnough` says so.
+  /// - Throws: `ClientError`.
+  package func send(
+    _ request: ClientRequest, deadline: Instant, bodyBytesMax: Int = 1 << 20,
+    isEnough: @escaping @Sendable ([UInt8]) -> Bool = { _ in false }
+  ) async throws(ClientError) -> ClientResponse {
+    let result: Result<ClientResponse, ClientError> = await loop.run {
+      let exchange = ClientExchange(
+        loop: loop, request: request, deadline: deadline, bodyBytesMax: bodyBytesMax)
+      do throws(ClientError) {
+        return .success(try await exchange.run(resolver: resolver, tls: tls, isEnough: isEnough))
+      } catch { return .failure(error) }
+    }
+    return try result.get()
+  }
+}
+
+/// One request under way.
+private final class ClientExchange {
+  private let loop: EventLoop
+  private let request: ClientRequest
+  private let deadline: Instant
+  private let bodyBytesMax: Int
+  private let parker = Parker()
+  private let head = ResponseHead()
+
+  init(loop: EventLoop, request: ClientRequest, deadline: Instant, bodyBytesMax: Int) {
+    self.loop = loop
+    self.request = request
+    self.deadline = deadline
+    self.bodyBytesMax = bodyBytesMax
+  }
+
+  func run(
+    resolver: Resolver, tls: ClientTLS, isEnough: ([UInt8]) -> Bool
+  ) async throws(ClientError) -> ClientResponse {
+    let pool = UpstreamPool(loop: loop, resolver: resolver, tls: tls)
+    let lane = UpstreamLane(request.origin)
+    let connection: UpstreamConnection
+    do throws(ConnectError) {
+      connection = try await pool.open(lane, parker: parker, deadline: deadline)
+    } catch { throw error == .timeout ? .timeout : .connect(error) }
+    defer {
+      pool.discard(connection, reset: false)
+      withExtendedLifetime(lane) {}
+    }
+    let timer = Timer(loop: loop, parker: parker)
+    timer.arm(at: deadline)
+    defer { timer.cancel() }
+    try await send(on: connection.stream, timer)
+    return try await receive(on: connection.stream, timer, isEnough)
+  }
+
+  private func send(on stream: Stream, _ timer: Timer) async throws(ClientError) {
+    let buffer = Buffer(capacity: 1024 + request.body.count)
+    defer { buffer.clear(wiping: true) }
+    buffer.append(request.method.text)
+    buffer.append(" ")
+    buffer.append(text: request.target)
+    buffer.append(" HTTP/1.1\r\nhost: ")
+    buffer.append(text: request.origin.authority)
+    buffer.append("\r\n")
+    for (name, value) in request.fields {
+      buffer.append(text: name)
+      buffer.append(": ")
+      buffer.append(value)
+      buffer.append("\r\n")
+    }
+    if !request.body.isEmpty || request.method != .get && request.method != .head {
+      buffer.append(field: "content-length", decimal: UInt64(request.body.count))
+    }
+    buffer.append("connection: close\r\n\r\n")
+    buffer.append(request.body)
+    while !buffer.isEmpty {
+      switch stream.write(from: buffer) {
+      case .bytes: continue
+      case .wouldBlock: try await wait(timer)
+      case .failed: return  // an early answer may be there to read
+      }
+    }
+  }
+
+  private func receive(
+    on stream: Stream, _ timer: Timer, _ isEnough: ([UInt8]) -> Bool
+  ) async throws(ClientError) -> ClientResponse {
+    let buffer = Buffer(capacity: EventLoop.bufferBytes)
+    defer { buffer.clear(wiping: true) }
+    try await receiveHead(on: stream, buffer, timer)
+    let readable = buffer.readable
+    let fields = head.fields.map { field in
+      (
+        String(decoding: field.name(in: readable), as: UTF8.self).lowercased(),
+        [UInt8](field.value(in: readable))
+      )
+    }
+    let streams = head.isEventStream(in: readable)
+    buffer.consume(headBytes)
+    var decoder = BodyDecoder(head.framing)
+    var body: [UInt8] = []
+    var partial = false
+    while !decoder.isComplete && !partial {
+      do throws(ChunkError) {
+        if let piece = try decoder.next(from: buffer) {
+          body.append(contentsOf: piece.prefix(bodyBytesMax - body.count))
+          partial = body.count >= bodyBytesMax || streams && isEnough(body)
+          continue
+        }
+      } catch { throw .brokenAnswer }
+      if decoder.isComplete { break }
+      buffer.reserve(1)
+      switch stream.read(into: buffer) {
+      case .bytes: continue
+      case .wouldBlock: try await wait(timer)
+      case .end where decoder.endsWithConnection:
+        return ClientResponse(status: head.status, fields: fields, body: body, isPartial: false)
+      case .end, .failed: throw .brokenAnswer
+      }
+    }
+    return ClientResponse(status: head.status, fields: fields, body: body, isPartial: partial)
+  }
+
+  private var headBytes = 0
+
+  private func receiveHead(
+    on stream: Stream, _ buffer: Buffer, _ timer: Timer
+  ) async throws(ClientError) {
+    var interim = 0
+    while true {
+      do throws(HeadError) {
+        if let length = try head.parse(
+          buffer.readable, limits: HeadLimits(), answering: request.method)
+        {
+          if head.status >= 200 {
+            headBytes = length
+            return
+          }
+          interim += 1
+          guard interim <= 8, head.status != 101 else { throw HeadError.statusLine }
+          buffer.consume(length)
+          continue
+        }
+      } catch { throw .brokenAnswer }
+      buffer.reserve(1)
+      switch stream.read(into: buffer) {
+      case .bytes: continue
+      case .wouldBlock: try await wait(timer)
+      case .end, .failed: throw .brokenAnswer
+      }
+    }
+  }
+
+  private func wait(_ timer: Timer) async throws(ClientError) {
+    if timer.fired { throw .timeout }
+    await parker.park()
+  }
+}

@@ -1,0 +1,99 @@
+// Follows an event stream without reading it: is this place between two events? Only there may a
+// comment of ours be put. Lines end with CR, LF or CRLF, mixed, and a CRLF may be cut by a read.
+
+/// Where an event stream stands between its events.
+package struct EventStreamScanner: Sendable {
+  private var markBytes = 0
+  private var isLineEmpty = true
+  private var isComment = false
+  private var endedWithReturn = false
+  private var isInEvent = false
+  private var isInMark = true
+
+  /// A scanner at the start of a stream.
+  package init() {}
+
+  /// Whether the bytes so far end between two events, or before the first one. Comments do not make
+  /// an event, so a line of ours may follow one.
+  package var isAtBoundary: Bool {
+    isLineEmpty && !isInEvent && (!isInMark || markBytes == 0)
+  }
+
+  /// Goes on over `bytes`.
+  /// - Returns: How many of the first bytes are a byte order mark: three or none. When something
+  ///   was sent before them they must be left out, because the mark means itself only at the very
+  ///   start. A mark that comes in pieces is not told.
+  @discardableResult
+  package mutating func scan(_ bytes: UnsafeRawBufferPointer) -> Int {
+    guard let base = bytes.baseAddress else { return 0 }
+    let start = isInMark ? readMark(bytes) : 0
+    var index = start
+    while index < bytes.count {
+      let byte = base.load(fromByteOffset: index, as: UInt8.self)
+      if byte == UInt8(ascii: "\n") && endedWithReturn {
+        endedWithReturn = false
+        index += 1
+        continue
+      }
+      endedWithReturn = false
+      if byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\r") {
+        endLine()
+        endedWithReturn = byte == UInt8(ascii: "\r")
+        index += 1
+        continue
+      }
+      if isLineEmpty {
+        isLineEmpty = false
+        isComment = byte == UInt8(ascii: ":")
+      }
+      index = Self.lineEnd(base, from: index + 1, to: bytes.count)
+    }
+    return start == 3 ? 3 : 0
+  }
+
+  private mutating func endLine() {
+    if isLineEmpty {
+      isInEvent = false
+    } else if !isComment {
+      isInEvent = true
+    }
+    isLineEmpty = true
+  }
+
+  /// Reads the bytes that belong to a mark; what only begins like one is text of the first line.
+  private mutating func readMark(_ bytes: UnsafeRawBufferPointer) -> Int {
+    let mark: StaticString = "\u{feff}"
+    var index = 0
+    while index < bytes.count, markBytes < 3, bytes[index] == mark.utf8Start[markBytes] {
+      index += 1
+      markBytes += 1
+    }
+    if markBytes == 3 || index < bytes.count {
+      isInMark = false
+      if markBytes == 1 || markBytes == 2 { isLineEmpty = false }
+    }
+    return index
+  }
+
+  /// The first CR or LF in `from..<to`, or `to`; eight bytes at a time.
+  @inline(__always)
+  static func lineEnd(_ base: UnsafeRawPointer, from: Int, to: Int) -> Int {
+    var index = from
+    while index &+ 8 <= to {
+      let word = UInt64(littleEndian: base.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+      let feeds = word ^ 0x0a0a_0a0a_0a0a_0a0a
+      let returns = word ^ 0x0d0d_0d0d_0d0d_0d0d
+      let hits =
+        ((feeds &- 0x0101_0101_0101_0101) & ~feeds | (returns &- 0x0101_0101_0101_0101) & ~returns)
+        & 0x8080_8080_8080_8080
+      if hits != 0 { return index &+ hits.trailingZeroBitCount >> 3 }
+      index &+= 8
+    }
+    while index < to {
+      let byte = base.load(fromByteOffset: index, as: UInt8.self)
+      if byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\r") { return index }
+      index &+= 1
+    }
+    return to
+  }
+}

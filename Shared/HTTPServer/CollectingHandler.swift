@@ -1,0 +1,144 @@
+// Stands between the connection and a RequestHandler: collects the body, finds the client's
+// address, writes the answer. Every refusal is a constant JSON body that echoes nothing.
+
+import Bytes
+import Clocks
+import EventLoop
+import HTTPCodec
+import Posix
+
+/// Serves collected requests of one loop.
+package final class CollectingHandler: ExchangeHandler {
+  private let handler: any RequestHandler
+
+  /// Gives requests to `handler`.
+  package init(_ handler: any RequestHandler) { self.handler = handler }
+
+  /// Collects the request, asks the handler and writes its answer.
+  package func serve(_ connection: ServerConnection) async -> Bool {
+    guard let facts = RequestFacts(connection) else {
+      await refuse(connection, status: 400)
+      return false
+    }
+    let head = connection.head
+    if head.wantsUpgrade {
+      await refuse(connection, status: 501)
+      return false
+    }
+    if case .length(let length) = head.framing, length > UInt64(connection.limits.bodyBytesMax) {
+      await refuse(connection, status: 413)
+      return false
+    }
+    let keepAlive = head.keepAlive
+    if head.expectsContinue {
+      connection.output.append("HTTP/1.1 100 Continue\r\n\r\n")
+      guard await connection.flush() else { return false }
+    }
+    connection.consumeHead()
+    let body: [UInt8]
+    do throws(BodyFailure) {
+      body = try await connection.collectBody()
+    } catch {
+      switch error {
+      case .gone: break
+      case .tooLarge: await refuse(connection, status: 413)
+      case .malformed: await refuse(connection, status: 400)
+      case .tooSlow: await refuse(connection, status: 408)
+      }
+      return false
+    }
+    let response = await handler.respond(to: facts.request(body: body))
+    let persists = keepAlive && connection.mayContinue
+    write(response, to: connection, method: facts.method, persists: persists)
+    return await connection.flush() && persists
+  }
+
+  /// Answers what is no request.
+  package func refuse(_ connection: ServerConnection, status: Int) async {
+    let (code, message) = Refusals.text(status)
+    let body = Array("{\"error\":\"\(code)\",\"message\":\"\(message)\"}".utf8)
+    write(.json(status: status, body), to: connection, method: .get, persists: false)
+    _ = await connection.flush()
+  }
+
+  private func write(
+    _ response: Response, to connection: ServerConnection, method: Method, persists: Bool
+  ) {
+    let output = connection.output
+    output.append(statusLine: response.status)
+    for (name, value) in response.fields {
+      output.append(text: name)
+      output.append(": ")
+      output.append(text: value)
+      output.append("\r\n")
+    }
+    let bodiless = response.status == 204 || response.status == 304
+    if !bodiless {
+      output.append("content-length: ")
+      output.append(decimal: UInt64(response.body.count))
+      output.append("\r\n")
+    }
+    output.append("date: ")
+    output.append(httpDate: UnixTime.now.seconds)
+    output.append(persists ? "\r\n\r\n" : "\r\nconnection: close\r\n\r\n")
+    if method != .head && !bodiless { output.append(response.body) }
+  }
+}
+
+/// What is kept of a head while the body is collected.
+private struct RequestFacts {
+  let method: Method
+  let path: String
+  let query: String?
+  let fields: [(name: String, value: String)]
+  let client: IPAddress?
+  let viaEdge: Bool
+
+  init?(_ connection: ServerConnection) {
+    let head = connection.head
+    let bytes = connection.input.readable
+    guard let target = head.originTarget(in: bytes) else { return nil }
+    method = head.method
+    path = target.path
+    query = target.query
+    var fields: [(name: String, value: String)] = []
+    for field in head.fields {
+      guard let value = String(validating: field.value(in: bytes), as: UTF8.self) else {
+        return nil
+      }
+      let name = String(decoding: field.name(in: bytes), as: UTF8.self).lowercased()
+      fields.append((name, value))
+    }
+    self.fields = fields
+    switch connection.peer {
+    case .ip(let address, _):
+      client = address
+      viaEdge = false
+    default:
+      // Our edge rebuilds the head, so over the Unix socket this field is the edge's own word.
+      viaEdge = true
+      client = fields.last { $0.name == "x-forwarded-for" }.flatMap { IPAddress($0.value) }
+    }
+  }
+
+  func request(body: [UInt8]) -> Request {
+    Request(
+      method: method, path: path, query: query, fields: fields, body: body, client: client,
+      viaEdge: viaEdge)
+  }
+}
+
+private enum Refusals {
+  static func text(_ status: Int) -> (StaticString, StaticString) {
+    switch status {
+    case 408: ("request_timeout", "The request did not arrive in time")
+    case 413: ("payload_too_large", "The request body is too large")
+    case 414: ("uri_too_long", "The request line is too long")
+    case 417: ("expectation_failed", "The expectation can not be met")
+    case 431: ("headers_too_large", "The request head is too large")
+    case 501: ("not_implemented", "The method or framing is not supported")
+    case 505: ("http_version_not_supported", "Only HTTP/1.0 and HTTP/1.1 are spoken")
+    default: ("bad_request", "The request is malformed")
+    }
+  }
+}

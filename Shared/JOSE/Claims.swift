@@ -1,0 +1,93 @@
+// Decides whether the claims of a verified token hold now, here and for us. Pure: the time is an
+// argument. Writing claims is here too, so that both sides agree on their shape.
+
+import Clocks
+
+/// The registered claims that our tokens carry (RFC 7519 section 4.1).
+package struct Claims: Equatable, Sendable {
+  package var issuer: String
+  package var subject: String
+  package var audience: String
+  package var issuedAt: UnixTime
+  package var expiry: UnixTime
+  /// The session or grant that the token belongs to.
+  package var session: String
+
+  /// Claims with every member named.
+  package init(
+    issuer: String, subject: String, audience: String, issuedAt: UnixTime, expiry: UnixTime,
+    session: String
+  ) {
+    self.issuer = issuer
+    self.subject = subject
+    self.audience = audience
+    self.issuedAt = issuedAt
+    self.expiry = expiry
+    self.session = session
+  }
+
+  /// What a verifier insists on.
+  package struct Expectation: Sendable {
+    package var issuer: String
+    package var audience: String
+    /// Clocks may differ by this much.
+    package var leewaySeconds: Int64 = 30
+
+    /// An expectation of one issuer and one audience.
+    package init(issuer: String, audience: String) {
+      self.issuer = issuer
+      self.audience = audience
+    }
+  }
+
+  /// The claims in `payload`, when they meet `expectation` at `now`.
+  package init(
+    checking payload: [UInt8], against expectation: Expectation, now: UnixTime
+  ) throws(JOSEError) {
+    let members = try JSONMembers(parsing: payload)
+    let leeway = expectation.leewaySeconds
+    guard let issuer = members.string("iss") else { throw .claimMissing(.issuer) }
+    guard issuer.utf8.elementsEqual(expectation.issuer.utf8) else { throw .claimRefused(.issuer) }
+    let audiences: [String]
+    switch members["aud"] {
+    case .string(let one)?: audiences = [one]
+    case .strings(let several)?: audiences = several
+    default: throw .claimMissing(.audience)
+    }
+    guard audiences.count == 1, audiences[0].utf8.elementsEqual(expectation.audience.utf8) else {
+      throw .claimRefused(.audience)
+    }
+    guard let subject = members.string("sub"), !subject.isEmpty else {
+      throw .claimMissing(.subject)
+    }
+    guard let expiry = members.integer("exp"), expiry >= 0 else { throw .claimMissing(.expiry) }
+    guard now.seconds - leeway < expiry else { throw .expired }
+    guard let issuedAt = members.integer("iat"), issuedAt >= 0 else {
+      throw .claimMissing(.issuedAt)
+    }
+    guard issuedAt <= now.seconds + leeway, issuedAt <= expiry else { throw .notYetValid }
+    if members["nbf"] != nil {
+      guard let start = members.integer("nbf") else { throw .claimMissing(.notBefore) }
+      guard start <= now.seconds + leeway else { throw .notYetValid }
+    }
+    self.init(
+      issuer: issuer, subject: subject, audience: audiences[0],
+      issuedAt: UnixTime(seconds: issuedAt), expiry: UnixTime(seconds: expiry),
+      session: members.string("sid") ?? "")
+  }
+
+  /// The claims as a JSON object. Members hold origins and identifiers, which need no escape.
+  package func encode(tokenID: String) -> [UInt8] {
+    for text in [issuer, subject, audience, session, tokenID] {
+      precondition(
+        text.utf8.allSatisfy {
+          $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
+        }, "a claim that needs escaping")
+    }
+    let text = """
+      {"iss":"\(issuer)","sub":"\(subject)","aud":"\(audience)","iat":\(issuedAt.seconds),\
+      "exp":\(expiry.seconds),"sid":"\(session)","jti":"\(tokenID)"}
+      """
+    return Array(text.utf8)
+  }
+}

@@ -1,0 +1,10 @@
+// Names every kind of signed token in the system. A verifier asks for exactly one kind, so that a
+// token of one kind is never good for another, whatever its claims say.
+
+/// The `typ` of a signed token.
+package enum TokenType: String, Sendable {
+  /// A signed-in person at the REST API.
+  case session = "bindery-session+jwt"
+  /// An MCP client's access token (RFC 9068).
+  case access = "at+jwt"
+}

@@ -1,0 +1,123 @@
+// The random key of one connection, under which its tokens are sealed. At rest it exists only
+// wrapped: once for each credential under that credential's secret, and once more under a master
+// key when the connection is managed. Wrapping, unwrapping, sealing, opening: all in this file.
+
+import Bytes
+import Clocks
+
+/// The 256-bit key of one connection; wiped on release.
+package struct DataKey: ~Copyable, Sendable {
+  static let bytes = 32
+  let secret: Secret
+
+  /// A fresh key.
+  package static func random() -> DataKey {
+    DataKey(secret: Secret(count: bytes) { Randomness.fill($0) })
+  }
+
+  init(secret: consuming Secret) {
+    precondition(secret.count == Self.bytes)
+    self.secret = secret
+  }
+
+  /// Whether both are the same key, in constant time.
+  package borrowing func isEqual(to other: borrowing DataKey) -> Bool {
+    secret.isEqual(to: other.secret)
+  }
+}
+
+extension SealEngine {
+  /// `key` under the second half of `credential`: zero-knowledge, nothing stored opens it.
+  package func wrap(
+    _ key: borrowing DataKey, under credential: borrowing CredentialSecret, context: SealContext
+  ) -> [UInt8] {
+    key.secret.withBytes { data in
+      credential.keyHalf.withBytes { half in
+        seal(data, mode: .clientHeld, fingerprint: .zero, key: half, context: context)
+      }
+    }
+  }
+
+  /// The data key in `wrapped`, which the second half of `credential` opens.
+  /// - Throws: `SealError.refused`, whatever is wrong.
+  package func unwrap(
+    _ wrapped: UnsafeRawBufferPointer, with credential: borrowing CredentialSecret,
+    context: SealContext
+  ) throws(SealError) -> DataKey {
+    try unwrap(
+      wrapped, mode: .clientHeld, fingerprint: .zero, key: credential.keyHalf, context: context)
+  }
+
+  /// `key` under the active master key of `ring`.
+  package func wrap(_ key: borrowing DataKey, under ring: KeyRing, context: SealContext) -> [UInt8]
+  {
+    let master = ring.active
+    return key.secret.withBytes { data in
+      master.secret.withBytes { bytes in
+        seal(data, mode: .managed, fingerprint: master.fingerprint, key: bytes, context: context)
+      }
+    }
+  }
+
+  /// The data key in `wrapped`, opened by the one master key that its fingerprint names.
+  /// - Throws: `SealError.refused`, also when the ring does not have that key.
+  package func unwrap(
+    _ wrapped: UnsafeRawBufferPointer, with ring: KeyRing, context: SealContext
+  ) throws(SealError) -> DataKey {
+    guard let fingerprint = KeyFingerprint(ofSealed: wrapped), let master = ring[fingerprint] else {
+      throw .refused
+    }
+    return try unwrap(
+      wrapped, mode: .managed, fingerprint: fingerprint, key: master.secret, context: context)
+  }
+
+  /// `plaintext` under a data key.
+  package func seal(
+    _ plaintext: UnsafeRawBufferPointer, under key: borrowing DataKey, context: SealContext
+  ) -> [UInt8] {
+    key.secret.withBytes {
+      seal(plaintext, mode: .dataKey, fingerprint: .zero, key: $0, context: context)
+    }
+  }
+
+  /// Lends the plaintext of `sealed` to `body`, then wipes it.
+  /// - Throws: `SealError.refused` as the caller's error, or what `body` throws.
+  package func open<Result, Failure: SealErrorConvertible>(
+    _ sealed: UnsafeRawBufferPointer, under key: borrowing DataKey, context: SealContext,
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try key.secret.withBytes { bytes throws(Failure) in
+      try open(
+        sealed, mode: .dataKey, fingerprint: .zero, key: bytes, context: context, body)
+    }
+  }
+
+  /// The plaintext of `sealed` as a secret of its own.
+  /// - Throws: `SealError.refused`, whatever is wrong.
+  package func open(
+    _ sealed: UnsafeRawBufferPointer, under key: borrowing DataKey, context: SealContext
+  ) throws(SealError) -> Secret {
+    var secret: Secret?
+    try open(sealed, under: key, context: context) { plain throws(SealError) in
+      secret = Secret(copying: plain)
+    }
+    guard let secret = secret.take() else { throw .refused }
+    return secret
+  }
+
+  private func unwrap(
+    _ wrapped: UnsafeRawBufferPointer, mode: SealedValue.Mode, fingerprint: KeyFingerprint,
+    key: borrowing Secret, context: SealContext
+  ) throws(SealError) -> DataKey {
+    var found: Secret?
+    try key.withBytes { bytes throws(SealError) in
+      try open(wrapped, mode: mode, fingerprint: fingerprint, key: bytes, context: context) {
+        plain throws(SealError) in
+        guard plain.count == DataKey.bytes else { throw .refused }
+        found = Secret(copying: plain)
+      }
+    }
+    guard let secret = found.take() else { throw .refused }
+    return DataKey(secret: secret)
+  }
+}

@@ -1,0 +1,62 @@
+// Says where a sealed value belongs. All of it is authenticated, length-prefixed, so that a sealed
+// value opens in its own row, field, owner and generation and nowhere else. The places that hold
+// sealed values are listed here, and only here.
+
+import Bytes
+
+/// The place of one sealed value.
+package struct SealContext: Sendable {
+  /// The parts, each behind its length in 4 bytes, big-endian. Laid out once: a connection's values
+  /// are opened with every request.
+  private let encoded: [UInt8]
+
+  init(
+    table: StaticString, field: StaticString, row: String, connection: String, owner: String,
+    generation: UInt64
+  ) {
+    let buffer = Buffer(capacity: 256)
+    for part in ["\(table)", row, connection, owner, "\(field)"] {
+      buffer.append(bigEndian: UInt32(part.utf8.count))
+      buffer.append(text: part)
+    }
+    withUnsafeBytes(of: generation.bigEndian) {
+      buffer.append(bigEndian: UInt32($0.count))
+      buffer.append($0)
+    }
+    encoded = [UInt8](buffer.readable)
+  }
+
+  /// The token blob of a connection, sealed under its data key.
+  package static func tokenBlob(
+    connection: String, owner: String, generation: UInt64
+  ) -> SealContext {
+    SealContext(
+      table: "token_blobs", field: "sealed", row: connection, connection: connection,
+      owner: owner, generation: generation)
+  }
+
+  /// The data key of a connection as a credential carries it, sealed under the credential's secret.
+  package static func credentialWrap(
+    credential: String, connection: String, owner: String
+  ) -> SealContext {
+    SealContext(
+      table: "credentials", field: "wrap", row: credential, connection: connection, owner: owner,
+      generation: 0)
+  }
+
+  /// The data key of a managed connection, sealed under a master key.
+  package static func managedWrap(connection: String, owner: String) -> SealContext {
+    SealContext(
+      table: "connections", field: "managed_wrap", row: connection, connection: connection,
+      owner: owner, generation: 0)
+  }
+
+  /// Appends the encoded place.
+  func append(to buffer: Buffer) { buffer.append(encoded) }
+}
+
+extension Buffer {
+  func append(bigEndian value: UInt32) {
+    withUnsafeBytes(of: value.bigEndian) { append($0) }
+  }
+}

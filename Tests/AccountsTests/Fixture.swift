@@ -1,0 +1,67 @@
+// A migrated database in a folder of its own, for one test, and ready-made records. Nothing of it
+// outlives the test.
+
+import Accounts
+import Clocks
+import Database
+import Glibc
+import JOSE
+import Testing
+
+/// A data folder and a run folder that vanish with the test.
+final class Fixture: Sendable {
+  static let now = UnixTime(seconds: 1_800_000_000)
+
+  let folder: String
+  let accounts: SQLiteAccounts
+  let thread: DatabaseThread
+
+  init() throws {
+    var template = Array("/tmp/bindery-accounts-XXXXXX".utf8CString)
+    folder = try #require(mkdtemp(&template).map { String(cString: $0) })
+    _ = try MigrationRunner(directory: folder).run()
+    thread = try DatabaseThread(DatabaseFile(.bindery, in: folder), as: .auth)
+    accounts = SQLiteAccounts(thread)
+  }
+
+  deinit {
+    thread.stop()
+    thread.join()
+    for suffix in ["bindery.sqlite", "tokens.sqlite"] {
+      for tail in ["", "-wal", "-shm"] { unlink("\(folder)/\(suffix)\(tail)") }
+    }
+    unlink("\(folder)/\(RevocationEpochs.fileName)")
+    rmdir(folder)
+  }
+
+  static let password = StoredPassword(
+    costN: 2, costR: 1, costP: 1, salt: [UInt8](repeating: 1, count: 16),
+    hash: [UInt8](repeating: 2, count: 32))
+
+  func addUser(_ email: String = "a@example.org") async throws -> (User, SessionTokens) {
+    let address = try #require(EmailAddress(email))
+    let added = try await accounts.addUser(
+      email: address, password: Self.password, usersMax: nil, now: Self.now)
+    return (added.user, added.tokens)
+  }
+
+  func addConnection(
+    of user: User, lookup: [UInt8] = SHA256Digest.of("lookup"), label: String = "",
+    managed: Bool = false
+  ) async throws -> (ConnectionRecord, CredentialID) {
+    let id = ConnectionID.random()
+    let credential = NewCredential(
+      record: CredentialRecord(
+        id: .random(), connectionID: id, name: "first", createdAt: Self.now),
+      lookup: lookup, wrap: [UInt8](repeating: 7, count: 314))
+    let record = try await accounts.addConnection(
+      ConnectionRecord(
+        id: id, userID: user.id, service: "linear", label: label, authType: .apiKey,
+        keyStorageMode: managed ? .managed : .zeroKnowledge, createdAt: Self.now),
+      serviceName: "Linear",
+      managedWrap: managed
+        ? ManagedWrap(sealed: [1, 2, 3], fingerprint: "0123456789abcdef") : nil,
+      credential: credential)
+    return (record, credential.record.id)
+  }
+}

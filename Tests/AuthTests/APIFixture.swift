@@ -1,0 +1,139 @@
+// The whole API over real databases in a folder of its own, without a socket: requests go in as
+// values. The service that API keys are tried at, and the shredder, are stand-ins that take notes.
+
+import Accounts
+import Clocks
+import Configuration
+import Database
+import FoundationEssentials
+import Glibc
+import HTTPCodec
+import HTTPServer
+import JOSE
+import Logging
+import Metrics
+import Posix
+import Providers
+import Synchronization
+import Testing
+import Vault
+
+@testable import bindery_auth
+
+/// Accepts the key "good", refuses all others.
+final class ScriptedCheck: APIKeyCheck {
+  func check(
+    _ provider: Provider, rules: APIKeyRules, header: APIKeyHeader
+  ) async throws(Refusal) {
+    guard header.value == "Bearer good" else { throw .apiKeyRefused }
+  }
+}
+
+/// Notes whom it was asked to forget, and whether the edge had been told by then.
+final class NotingShredder: TokenShredder {
+  private let asked = Mutex<[ConnectionID]>([])
+  var all: [ConnectionID] { asked.withLock { $0 } }
+  func shred(_ connection: ConnectionID) { asked.withLock { $0.append(connection) } }
+}
+
+/// An installation for one test.
+final class APIFixture: Sendable {
+  static let origin = "http://127.0.0.1:8080"
+  static let admin = "http://127.0.0.1:3000"
+
+  let folder: String
+  let api: AuthAPI
+  let accounts: SQLiteAccounts
+  let bindery: DatabaseThread
+  let tokens: DatabaseThread
+  let shredder = NotingShredder()
+  let epochs: RevocationEpochs
+
+  init(_ change: [String: String] = [:]) throws {
+    var template = Array("/tmp/bindery-auth-XXXXXX".utf8CString)
+    folder = try #require(mkdtemp(&template).map { String(cString: $0) })
+    let providers = """
+      {"services":[{"id":"alpha","name":"Alpha","mcp_url":"http://127.0.0.1:9/mcp",\
+      "transport":"streamable-http","api_key":{"header":"Authorization","format":"Bearer {key}",\
+      "instructions":"Ask.","validate":{"method":"mcp"}}}]}
+      """
+    try Data(providers.utf8).write(to: URL(filePath: "\(folder)/providers.json"))
+    _ = try MigrationRunner(directory: folder).run()
+    let settings = try AuthSettings(
+      Environment(
+        [
+          "BINDERY_DATA_DIR": folder, "BINDERY_RUN_DIR": folder, "PUBLIC_URL": Self.origin,
+          "ADMIN_URL": "\(Self.origin),\(Self.admin)", "SECRET_ENV_PREFIX": "test",
+          "PROVIDERS_FILE": "\(folder)/providers.json",
+          "MANAGED_ENCRYPTION_MASTER_KEY": String(repeating: "ab", count: 32),
+        ].merging(change) { $1 }))
+    bindery = try DatabaseThread(DatabaseFile(.bindery, in: folder), as: .auth)
+    tokens = try DatabaseThread(DatabaseFile(.tokens, in: folder), as: .auth)
+    accounts = SQLiteAccounts(bindery)
+    epochs = try RevocationEpochs(runDirectory: folder, forWriting: true)
+    api = AuthAPI(
+      AuthAPI.Parts(
+        settings: settings, accounts: accounts, tokens: tokens,
+        signingKeys: try SigningKeys(file: SigningKeys.generateFile()),
+        keys: KeyAgent(ring: settings.masterKeys?.ring, environment: .test), epochs: epochs,
+        catalogue: CurrentCatalogue(settings.catalogue), check: ScriptedCheck(),
+        shredder: shredder, log: .discarding,
+        requests: MetricRegistry().counters(
+          "requests_total", "Requests.", label: "class", by: StatusClass.self)))
+  }
+
+  deinit {
+    for thread in [bindery, tokens] {
+      thread.stop()
+      thread.join()
+    }
+    for name in ["bindery.sqlite", "tokens.sqlite"] {
+      for tail in ["", "-wal", "-shm"] { unlink("\(folder)/\(name)\(tail)") }
+    }
+    unlink("\(folder)/\(RevocationEpochs.fileName)")
+    unlink("\(folder)/providers.json")
+    rmdir(folder)
+  }
+
+  /// An answer with its body read as JSON members.
+  struct Answer {
+    let response: Response
+    let body: JSONMembers?
+    var status: Int { response.status }
+    func field(_ name: String) -> String? { response.fields.first { $0.name == name }?.value }
+  }
+
+  func call(
+    _ method: HTTPCodec.Method, _ path: String, _ body: String? = nil,
+    _ fields: [(name: String, value: String)] = []
+  ) async -> Answer {
+    var all = fields
+    if body != nil { all.append(("content-type", "application/json")) }
+    let response = await api.respond(
+      to: Request(
+        method: method, path: path, query: nil, fields: all, body: Array((body ?? "").utf8),
+        client: IPAddress("192.0.2.1"), viaEdge: true))
+    return Answer(response: response, body: try? JSONMembers(parsing: response.body))
+  }
+
+  /// A person who signed in, by the cookie alone, without waiting for a password.
+  func person(_ email: String) async throws -> (user: User, cookie: [(name: String, value: String)])
+  {
+    let password = StoredPassword(
+      costN: 2, costR: 1, costP: 1, salt: [UInt8](repeating: 1, count: 16),
+      hash: [UInt8](repeating: 2, count: 32))
+    let added = try await accounts.addUser(
+      email: try #require(EmailAddress(email)), password: password, usersMax: nil, now: .now)
+    return (
+      added.user,
+      [("cookie", "bindery_session=\(added.tokens.cookie)"), ("origin", Self.origin)]
+    )
+  }
+
+  /// The number that a query over one of the databases gives.
+  func count(_ thread: DatabaseThread, _ sql: StaticString) async throws -> Int64 {
+    try await thread.run { (database) throws(DatabaseError) -> Int64? in
+      try database.first(sql) { (row) throws(DatabaseError) in try row.integer(0) }
+    } ?? -1
+  }
+}

@@ -1,0 +1,137 @@
+// Where does an event end, and what does it say? Streams are cut at every byte, and comments are
+// put in wherever the scanner allows it: the events must not change.
+
+import HTTPCodec
+import Testing
+
+@Suite("Event streams") struct EventStreamTests {
+  struct Event: Equatable {
+    var type = "message"
+    var data: String
+    var id = ""
+  }
+
+  static let rows: [(String, [Event])] = [
+    ("data: a\n\n", [Event(data: "a")]), ("data:a\r\n\r\n", [Event(data: "a")]),
+    ("data:  a\r\r", [Event(data: " a")]),
+    ("data: a\r\n\rdata: b\n\r", ["a", "b"].map { Event(data: $0) }),
+    ("data: a\ndata: b\ndata\n\n", [Event(data: "a\nb\n")]),
+    ("event: endpoint\ndata: /m?s=1\n\n", [Event(type: "endpoint", data: "/m?s=1")]),
+    ("id: 7\ndata: a\n\ndata: b\n\n", [Event(data: "a", id: "7"), Event(data: "b", id: "7")]),
+    ("id: 7\n\ndata: b\n\n", [Event(data: "b", id: "7")]),
+    ("id: 7\ndata: a\n\nid\ndata: b\n\n", [Event(data: "a", id: "7"), Event(data: "b")]),
+    ("id: a\u{0}b\ndata: x\n\n", [Event(data: "x")]),
+    (": comment\ndata: a\n\n", [Event(data: "a")]),
+    ("\u{feff}data: a\n\n", [Event(data: "a")]),  // one mark is skipped
+    ("\u{feff}\u{feff}data: a\n\n", []), ("data: a\n\n\u{feff}data: b\n\n", [Event(data: "a")]),
+    ("event: x\n\ndata: a\n\n", [Event(data: "a")]),  // a type without data is forgotten
+    ("data\n\n", [Event(data: "")]), ("data:\n\n", [Event(data: "")]), ("\n\n\n", []),
+    ("data: a\n", []), ("data: a", []), ("Data: a\n\n", []), (" data: a\n\n", []),
+    ("other: a\ndata: b\n\n", [Event(data: "b")]), ("retry: 5\ndata: b\n\n", [Event(data: "b")]),
+    ("data: é😀\n\n", [Event(data: "é😀")]),
+    ("data: {\"a\":\":\"}\n\n", [Event(data: "{\"a\":\":\"}")]),
+    ("\r\n\r\ndata: a\r\n\r\n", [Event(data: "a")]),
+    ("data: a\n\n\ndata: b\n\n", ["a", "b"].map { Event(data: $0) }),
+  ]
+
+  @Test("are read alike wherever they are cut", arguments: rows)
+  func events(text: String, expected: [Event]) throws {
+    let bytes = Array(text.utf8)
+    #expect(try events(bytes, cuts: []) == expected)
+    #expect(try events(bytes, cuts: Array(0...bytes.count)) == expected)
+    for cut in 0...bytes.count { #expect(try events(bytes, cuts: [cut]) == expected) }
+  }
+
+  @Test("keep their events when comments are put between them", arguments: rows)
+  func heartbeats(text: String, expected: [Event]) throws {
+    let bytes = Array(text.utf8)
+    let beat = Array(":\n\n".utf8)
+    var scanner = EventStreamScanner()
+    var result: [UInt8] = scanner.isAtBoundary ? beat : []
+    var pieces = bytes.map { [$0] }
+    if bytes.starts(with: [0xef, 0xbb, 0xbf]) { pieces[0...2] = [Array(bytes[0...2])] }
+    for piece in pieces {
+      let skipped = piece.withUnsafeBytes { scanner.scan($0) }
+      result += piece.dropFirst(skipped)
+      if scanner.isAtBoundary { result += beat }
+    }
+    #expect(try events(result, cuts: []) == expected)
+    #expect(result.count > bytes.count)
+  }
+
+  @Test("have the same boundaries wherever they are cut", arguments: rows)
+  func boundaries(text: String, expected: [Event]) {
+    let bytes = Array(text.utf8)
+    for end in 0...bytes.count {
+      var whole = EventStreamScanner()
+      bytes[..<end].withUnsafeBytes { _ = whole.scan($0) }
+      for cut in 0...end {
+        var parts = EventStreamScanner()
+        bytes[..<cut].withUnsafeBytes { _ = parts.scan($0) }
+        bytes[cut..<end].withUnsafeBytes { _ = parts.scan($0) }
+        #expect(parts.isAtBoundary == whole.isAtBoundary, "\(end) cut at \(cut)")
+      }
+    }
+  }
+
+  @Test("have a boundary only between events")
+  func places() {
+    let rows: [(String, Bool)] = [
+      ("", true), ("d", false), ("data: a", false), ("data: a\n", false), ("data: a\n\n", true),
+      ("data: a\r", false), ("data: a\r\n", false), ("data: a\r\n\r", true),
+      ("data: a\r\n\r\n", true), (": c", false), (": c\n", true), (":\n\n", true),
+      ("id: 1\n: c\n", false), ("data: a\n\nd", false), ("\n", true), ("\u{feff}", true),
+    ]
+    for (text, expected) in rows {
+      var scanner = EventStreamScanner()
+      Array(text.utf8).withUnsafeBytes { _ = scanner.scan($0) }
+      #expect(scanner.isAtBoundary == expected, "\(text.debugDescription)")
+    }
+  }
+
+  @Test("with too much in one event are refused")
+  func bounds() {
+    let long = Array(("data: " + String(repeating: "x", count: 200)).utf8)
+    let many = Array(String(repeating: "data: xxxxxxxx\n", count: 20).utf8)
+    for bytes in [long, many] {
+      var parser = EventStreamParser(eventBytesMax: 100)
+      let result = bytes.withUnsafeBytes { bytes in
+        Result { () throws(EventStreamError) in try parser.next(bytes).consumed }
+      }
+      #expect(result == .failure(.eventTooLong))
+    }
+  }
+
+  @Test("say when to come back in digits alone")
+  func retry() throws {
+    for (text, expected) in [("5", 5), ("05", 5), ("0", 0), ("+5", nil), ("5s", nil), ("", nil)]
+      as [(String, UInt64?)]
+    {
+      var parser = EventStreamParser()
+      try Array("retry: \(text)\n".utf8).withUnsafeBytes { _ = try parser.next($0) }
+      #expect(parser.retryMilliseconds == expected, "\(text)")
+    }
+  }
+
+  private func events(_ bytes: [UInt8], cuts: [Int]) throws -> [Event] {
+    var parser = EventStreamParser()
+    var found: [Event] = []
+    var start = 0
+    for cut in cuts + [bytes.count] {
+      var offset = start
+      start = cut
+      while offset < cut {
+        let step = try bytes[offset..<cut].withUnsafeBytes { try parser.next($0) }
+        offset += step.consumed
+        if let event = step.event {
+          found.append(
+            Event(
+              type: String(decoding: event.type, as: UTF8.self),
+              data: String(decoding: event.data, as: UTF8.self),
+              id: String(decoding: event.lastID, as: UTF8.self)))
+        }
+      }
+    }
+    return found
+  }
+}

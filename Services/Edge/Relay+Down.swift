@@ -154,9 +154,12 @@ extension Relay {
       bytesDown += UInt64(piece.count)
       if isEventStream { _ = events.scan(piece) }
       if isEventStream && writer.transforms {
-        return transform(piece)
+        guard transform(piece) else { return false }
+      } else {
+        append(piece, to: output, chunked: chunksAnswer)
       }
-      append(piece, to: output, chunked: chunksAnswer)
+      // Now, not when the next byte is looked for: while the client is slow, `down` is given back.
+      if body.isComplete { endAnswer() }
       return true
     } catch { return distrust() }
   }

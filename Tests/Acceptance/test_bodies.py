@@ -91,7 +91,7 @@ def test_random_bodies_arrive_byte_for_byte_both_ways(alice, alpha, seed):
 
     def run(index):
         dice, access = random.Random(f"{seed}-{index}"), accesses[index]
-        wire = access.system.wire(timeout=60)
+        wire = access.system.wire(timeout=20)
         for number in range(BODIES // WORKERS):
             there, back = exchange(seed, f"{index}-{number}")
             place, size, is_chunked = there

@@ -22,6 +22,7 @@ struct FramingFields {
   var closes = false
   var keepsAlive = false
   var hasUpgrade = false
+  var isUpgradeToHTTP2 = false
   var expectsContinue = false
 
   /// Takes in one field line.
@@ -36,7 +37,10 @@ struct FramingFields {
       isChunked = true
     case .connection:
       noteConnection(field.value(in: head))
-    case .upgrade, .http2Settings:
+    case .upgrade:
+      hasUpgrade = true
+      isUpgradeToHTTP2 = equalsIgnoringCase(field.value(in: head), "h2c")
+    case .http2Settings:
       hasUpgrade = true
     case .expect:
       guard equalsIgnoringCase(field.value(in: head), "100-continue") else { throw .expectation }

@@ -2,7 +2,7 @@
 // could read differently is refused with an error of its own, in the order of the bytes, so that
 // the verdict never depends on where the reads fell. Nothing is copied and nothing is allocated per
 // field; all offsets count from the first byte of the head. Paths are decoded in
-// RequestHead+Target.
+// Target.swift.
 
 /// One parsed request head, reused from request to request by one connection.
 package final class RequestHead {
@@ -25,8 +25,9 @@ package final class RequestHead {
   package private(set) var keepAlive = false
   /// Whether the client waits for `100 Continue` before it sends the body.
   package private(set) var expectsContinue = false
-  /// Whether the client asks for another protocol. It never gets it, and nothing that follows on
-  /// the connection is read as a request.
+  /// Whether the client insists on another protocol: a tunnel that it never gets. An offer of `h2c`
+  /// alone is ignored, as RFC 9110 7.8 allows. Behind either, nothing that follows on the
+  /// connection is read as a request.
   package private(set) var wantsUpgrade = false
 
   var methodStart = 0
@@ -223,7 +224,7 @@ package final class RequestHead {
     } else if let length = framingFields.length {
       framing = .length(length)
     }
-    wantsUpgrade = framingFields.hasUpgrade
+    wantsUpgrade = framingFields.hasUpgrade && !framingFields.isUpgradeToHTTP2
     keepAlive = framingFields.persists(minorVersion: minorVersion)
     // RFC 9110 10.1.1: an HTTP/1.0 client cannot wait for an interim answer.
     expectsContinue = framingFields.expectsContinue && minorVersion == 1

@@ -272,14 +272,37 @@ def test_only_the_plain_path_of_a_credential_leads_upstream(row, alpha_access, a
     assert alpha.bytes_seen == 0
 
 
-def test_an_upgrade_opens_no_tunnel(alpha_access, alpha):
-    extra = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Content-Length", "2")]
+@pytest.mark.parametrize("protocol", ["websocket", "h2c, websocket", "TLS/1.2", "h2"])
+def test_an_upgrade_opens_no_tunnel(protocol, alpha_access, alpha):
+    data = fields(("Connection", "Upgrade"), ("Upgrade", protocol), ("Content-Length", LENGTH))
+    assert refused(alpha_access, alpha, data(alpha_access), {400, 501})
+
+
+H2C = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"),
+       ("HTTP2-Settings", "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA")]
+
+
+@pytest.mark.parametrize("form", ["url", "header"])
+def test_an_offer_of_http_2_is_served_in_http_1_and_nothing_behind_it(form, alpha_access, alpha):
     with alpha_access.system.wire() as wire:
-        wire.send(head("POST", alpha_access.path, alpha_access.headers(extra=extra)) + b"{}")
-        assert wire.answer().status != 101
-    for request in alpha.requests:
-        assert request.header("upgrade") is None
-    assert len(alpha.requests) <= 1
+        alpha_access.post(wire, BODY, form, H2C)
+        alpha_access.post(wire, BODY, form)
+        answer = wire.answer()
+        assert answer.status == 200 and answer.clean and answer.header("upgrade") is None
+        assert answer.header("connection") == "close" and not wire.end()
+    assert len(alpha.requests) == 1 and alpha.requests[0].body == BODY
+    names = {name.lower() for name, _ in alpha.requests[0].headers}
+    assert not names & {"upgrade", "http2-settings", "connection"}
+
+
+def test_our_own_services_ignore_an_offer_of_http_2_too(system):
+    data = b'{"email":"nobody@example.org","password":"wrong horse battery staple"}'
+    for wire in (system.wire(), Wire(str(system.run / "auth.http.sock"))):
+        with wire:
+            wire.send(head("POST", "/api/auth/login", [
+                ("Host", system.host), ("Content-Type", "application/json"),
+                ("Content-Length", str(len(data))), *H2C]) + data)
+            assert wire.answer().status == 401
 
 
 EXPECTATIONS = ["100-continue, 100-continue", "100-Continue;x", "200-ok", "", "y 100-continue",

@@ -146,6 +146,22 @@ import Testing
     #expect(reading.messages.first?.keepAlive == expected)
   }
 
+  static let upgrades: [(String, Bool)] = [
+    ("X: y", false), ("Upgrade: h2c", false), ("Upgrade: H2C", false),
+    ("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk", false),
+    ("Upgrade: websocket", true), ("Upgrade: h2c, websocket", true), ("Upgrade: h2", true),
+    ("Upgrade:", true), ("Connection: upgrade", true), ("HTTP2-Settings: AAMAAABk", true),
+  ]  // whoever offers h2c goes on in HTTP/1.1; whoever wants a tunnel does not
+
+  @Test("say whether they insist on another protocol", arguments: upgrades)
+  func upgrade(line: String, insists: Bool) throws {
+    let head = RequestHead()
+    let bytes = Array("POST / HTTP/1.1\r\nHost: a\r\n\(line)\r\nContent-Length: 0\r\n\r\n".utf8)
+    let length = try bytes.withUnsafeBytes { try head.parse($0, limits: HeadLimits()) }
+    #expect(length == bytes.count && head.wantsUpgrade == insists)
+    #expect(head.keepAlive == (line == "X: y"))
+  }
+
   @Test("keep to their limits exactly")
   func limits() {
     var limits = HeadLimits()

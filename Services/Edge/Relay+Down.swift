@@ -152,16 +152,34 @@ extension Relay {
       }
       if body.isComplete && !buffer.isEmpty { return distrust() }
       bytesDown += UInt64(piece.count)
-      if isEventStream { _ = events.scan(piece) }
+      let passed = isEventStream ? followed(piece) : piece
       if isEventStream && writer.transforms {
-        guard transform(piece) else { return false }
+        guard transform(passed) else { return false }
       } else {
-        append(piece, to: output, chunked: chunksAnswer)
+        append(passed, to: output, chunked: chunksAnswer)
       }
       // Now, not when the next byte is looked for: while the client is slow, `down` is given back.
       if body.isComplete { endAnswer() }
       return true
     } catch { return distrust() }
+  }
+
+  /// Follows an event stream; gives what of `piece` goes on. Behind a heartbeat a byte order mark
+  /// would be text.
+  private func followed(_ piece: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    guard beganWithBeat else {
+      events.scan(piece)
+      return piece
+    }
+    let behind = events.scanBehindOurs(piece)
+    behind.restored.withUnsafeBytes {
+      if writer.transforms {
+        _ = transform($0)
+      } else {
+        append($0, to: client.output, chunked: chunksAnswer)
+      }
+    }
+    return UnsafeRawBufferPointer(rebasing: piece[behind.dropped...])
   }
 
   /// Takes back an answer of which nothing went to the client, else cuts it: after a broken chunk, or

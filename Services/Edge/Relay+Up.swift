@@ -96,6 +96,7 @@ extension Relay {
   }
 
   func append(_ piece: UnsafeRawBufferPointer, to buffer: Buffer, chunked: Bool) {
+    guard !piece.isEmpty else { return }  // an empty chunk would be the end
     if chunked {
       buffer.append(hexadecimal: UInt64(piece.count))
       buffer.append("\r\n")

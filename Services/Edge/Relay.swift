@@ -39,6 +39,8 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
   var isEventStream = false
   var isEncoded = false  // compressed: nothing may be put between
   var events = EventStreamScanner()
+  /// Whether a heartbeat went out before the stream's first byte.
+  var beganWithBeat = false
   var upstreamPersists = false
   var abandoned = false  // the upstream did not take the whole request
   var clientLeftAt: Instant?
@@ -195,6 +197,7 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
   /// A comment between events tells client and middle boxes that the stream lives.
   func beat() {
     if events.isAtBoundary && !isEncoded {
+      if events.isAtStart { beganWithBeat = true }
       let beat: StaticString = ":\n\n"
       append(
         UnsafeRawBufferPointer(start: beat.utf8Start, count: beat.utf8CodeUnitCount),

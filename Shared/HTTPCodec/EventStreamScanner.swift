@@ -3,6 +3,8 @@
 
 /// Where an event stream stands between its events.
 package struct EventStreamScanner: Sendable {
+  private static let mark: [UInt8] = [0xef, 0xbb, 0xbf]
+
   private var markBytes = 0
   private var isLineEmpty = true
   private var isComment = false
@@ -13,6 +15,9 @@ package struct EventStreamScanner: Sendable {
   /// A scanner at the start of a stream.
   package init() {}
 
+  /// Whether no byte has come yet.
+  package var isAtStart: Bool { isInMark && markBytes == 0 }
+
   /// Whether the bytes so far end between two events, or before the first one. Comments do not make
   /// an event, so a line of ours may follow one.
   package var isAtBoundary: Bool {
@@ -20,14 +25,9 @@ package struct EventStreamScanner: Sendable {
   }
 
   /// Goes on over `bytes`.
-  /// - Returns: How many of the first bytes are a byte order mark: three or none. When something
-  ///   was sent before them they must be left out, because the mark means itself only at the very
-  ///   start. A mark that comes in pieces is not told.
-  @discardableResult
-  package mutating func scan(_ bytes: UnsafeRawBufferPointer) -> Int {
-    guard let base = bytes.baseAddress else { return 0 }
-    let start = isInMark ? readMark(bytes) : 0
-    var index = start
+  package mutating func scan(_ bytes: UnsafeRawBufferPointer) {
+    guard let base = bytes.baseAddress else { return }
+    var index = isInMark ? readMark(bytes) : 0
     while index < bytes.count {
       let byte = base.load(fromByteOffset: index, as: UInt8.self)
       if byte == UInt8(ascii: "\n") && endedWithReturn {
@@ -48,7 +48,25 @@ package struct EventStreamScanner: Sendable {
       }
       index = Self.lineEnd(base, from: index + 1, to: bytes.count)
     }
-    return start == 3 ? 3 : 0
+  }
+
+  /// What may follow something of ours: a byte order mark means itself only at the very start, and
+  /// behind a comment it would be text that spoils the first line.
+  package struct Behind: Equatable, Sendable {
+    /// Bytes at the start of the piece that are left out: a mark, or what may become one.
+    package var dropped = 0
+    /// Bytes that were left out before and were no mark after all; they go before the piece.
+    package var restored: ArraySlice<UInt8> = []
+  }
+
+  /// Goes on over `bytes`, when something of ours went out before the stream's first byte.
+  package mutating func scanBehindOurs(_ bytes: UnsafeRawBufferPointer) -> Behind {
+    let held = markBytes
+    let wasInMark = isInMark
+    scan(bytes)
+    guard wasInMark else { return Behind() }
+    if isInMark || markBytes == 3 { return Behind(dropped: markBytes - held) }
+    return Behind(restored: Self.mark[..<held])
   }
 
   private mutating func endLine() {
@@ -62,9 +80,8 @@ package struct EventStreamScanner: Sendable {
 
   /// Reads the bytes that belong to a mark; what only begins like one is text of the first line.
   private mutating func readMark(_ bytes: UnsafeRawBufferPointer) -> Int {
-    let mark: StaticString = "\u{feff}"
     var index = 0
-    while index < bytes.count, markBytes < 3, bytes[index] == mark.utf8Start[markBytes] {
+    while index < bytes.count, markBytes < 3, bytes[index] == Self.mark[markBytes] {
       index += 1
       markBytes += 1
     }

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from test_requests import CHUNKS
 from waiting import pause, until
 from wire import Cut, Seconds, head
 
@@ -148,6 +149,41 @@ def test_a_heartbeat_never_stands_inside_an_event(alpha_access, alpha):
     assert rest.startswith(b":") and rest.endswith(b"\n"), "a comment between events"
 
 
+MARK = b"\xef\xbb\xbf"
+MARKED = {"whole": ([MARK + b"data: 1\n\n"], b"data: 1\n\n"),
+          "in pieces": ([MARK[:1], MARK[1:2], MARK[2:] + b"data: 1\n\n"], b"data: 1\n\n"),
+          "alone": ([MARK, b"data: 1\n\n"], b"data: 1\n\n"),
+          "no mark": ([MARK[:2], b"data: 1\n\n"], MARK[:2] + b"data: 1\n\n")}
+
+
+def test_a_byte_order_mark_behind_a_heartbeat_is_left_out(alpha_access, alpha):
+    """In the first place it is no text; behind a comment of ours it would spoil the first event."""
+    beaten = threading.Event()
+
+    def behave(connection):
+        pieces, _ = MARKED[connection.request().header("mcp-name")]
+        connection.stream()
+        beaten.wait(40)
+        for piece in pieces:
+            connection.chunk(piece)
+            pause(0.02)
+        connection.finish()
+
+    alpha.behaviour = behave
+    wires = {}
+    for row in MARKED:
+        wires[row] = alpha_access.system.wire(timeout=40)
+        alpha_access.post(wires[row], PING, extra=[("Mcp-Name", row)])
+        assert wires[row].head()[0] == 200
+    for wire in wires.values():
+        assert wire.chunk() == b":\n\n"
+    beaten.set()
+    for row, wire in wires.items():
+        with wire:
+            got = b"".join(iter(wire.chunk, b""))
+        assert got.removeprefix(b":\n\n") == MARKED[row][1], row
+
+
 @pytest.mark.parametrize("how", ["close", "reset", "half-close and close"])
 def test_a_client_that_is_gone_ends_the_upstream_exchange_within_a_second(
         how, alpha_access, alpha, hold):
@@ -193,12 +229,14 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_ends_the_upstream_exchan
     assert not alpha.requests[0].clean
 
 
-def test_a_later_bad_chunk_ends_the_upstream_exchange_uncleanly_and_at_once(alpha_access, alpha):
+@pytest.mark.parametrize("row", CHUNKS)
+def test_a_later_bad_chunk_ends_the_upstream_exchange_uncleanly_and_at_once(
+        row, alpha_access, alpha):
     with alpha_access.system.wire() as wire:
         wire.send(head("POST", alpha_access.target(), alpha_access.headers(
             extra=[("Transfer-Encoding", "chunked")])) + b"4\r\n{\"a\"\r\n")
         until(lambda: alpha.bytes_seen > 0 and alpha.requests, 5, "the head upstream")
-        wire.send(b"-4\r\n:1}}\r\n0\r\n\r\n" + head("POST", alpha_access.target(), [
+        wire.send(CHUNKS[row] + head("POST", alpha_access.target(), [
             *alpha_access.headers(), ("Content-Length", "2")]) + b"{}")
         with Seconds() as took:
             assert alpha.connections[0].ended.wait(5)

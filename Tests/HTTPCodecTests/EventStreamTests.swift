@@ -46,17 +46,39 @@ import Testing
   func heartbeats(text: String, expected: [Event]) throws {
     let bytes = Array(text.utf8)
     let beat = Array(":\n\n".utf8)
-    var scanner = EventStreamScanner()
-    var result: [UInt8] = scanner.isAtBoundary ? beat : []
-    var pieces = bytes.map { [$0] }
-    if bytes.starts(with: [0xef, 0xbb, 0xbf]) { pieces[0...2] = [Array(bytes[0...2])] }
-    for piece in pieces {
-      let skipped = piece.withUnsafeBytes { scanner.scan($0) }
-      result += piece.dropFirst(skipped)
-      if scanner.isAtBoundary { result += beat }
+    for first in 1...max(1, min(5, bytes.count)) {
+      var scanner = EventStreamScanner()
+      #expect(scanner.isAtStart && scanner.isAtBoundary)
+      var result = beat
+      for piece in [Array(bytes.prefix(first))] + bytes.dropFirst(first).map({ [$0] }) {
+        let behind = piece.withUnsafeBytes { scanner.scanBehindOurs($0) }
+        result += behind.restored + piece.dropFirst(behind.dropped)
+        if scanner.isAtBoundary { result += beat }
+      }
+      #expect(try events(result, cuts: []) == expected)
+      #expect(result.count > bytes.count)
     }
-    #expect(try events(result, cuts: []) == expected)
-    #expect(result.count > bytes.count)
+  }
+
+  @Test("lose their mark, and nothing that only begins like one, behind a comment of ours")
+  func marks() {
+    let mark: [UInt8] = [0xef, 0xbb, 0xbf]
+    for (bytes, expected) in [
+      (mark, []), (mark + [0x64], [0x64]), (mark + mark, mark), ([0xef, 0x64], [0xef, 0x64]),
+      ([0xef, 0xbb, 0x0a], [0xef, 0xbb, 0x0a]), ([0x64] + mark, [0x64] + mark), ([0x0a], [0x0a]),
+    ] as [([UInt8], [UInt8])] {
+      for first in 0...bytes.count {
+        for second in first...bytes.count {
+          var scanner = EventStreamScanner()
+          var result: [UInt8] = []
+          for piece in [bytes[..<first], bytes[first..<second], bytes[second...]].map(Array.init) {
+            let behind = piece.withUnsafeBytes { scanner.scanBehindOurs($0) }
+            result += behind.restored + piece.dropFirst(behind.dropped)
+          }
+          #expect(result == expected, "\(bytes) cut at \(first) and \(second)")
+        }
+      }
+    }
   }
 
   @Test("have the same boundaries wherever they are cut", arguments: rows)
@@ -64,11 +86,11 @@ import Testing
     let bytes = Array(text.utf8)
     for end in 0...bytes.count {
       var whole = EventStreamScanner()
-      bytes[..<end].withUnsafeBytes { _ = whole.scan($0) }
+      bytes[..<end].withUnsafeBytes { whole.scan($0) }
       for cut in 0...end {
         var parts = EventStreamScanner()
-        bytes[..<cut].withUnsafeBytes { _ = parts.scan($0) }
-        bytes[cut..<end].withUnsafeBytes { _ = parts.scan($0) }
+        bytes[..<cut].withUnsafeBytes { parts.scan($0) }
+        bytes[cut..<end].withUnsafeBytes { parts.scan($0) }
         #expect(parts.isAtBoundary == whole.isAtBoundary, "\(end) cut at \(cut)")
       }
     }
@@ -84,7 +106,7 @@ import Testing
     ]
     for (text, expected) in rows {
       var scanner = EventStreamScanner()
-      Array(text.utf8).withUnsafeBytes { _ = scanner.scan($0) }
+      Array(text.utf8).withUnsafeBytes { scanner.scan($0) }
       #expect(scanner.isAtBoundary == expected, "\(text.debugDescription)")
     }
   }

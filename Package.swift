@@ -184,6 +184,11 @@ let package = Package(
       "SchedulerTests",
       ["Clocks", "Logging", "Database", "Vault", "Accounts", "bindery-scheduler"]),
     tests("EventLoopTests", ["Clocks", "EventLoop"]),
+    tests(
+      "HTTPClientTests",
+      [
+        "Clocks", "Posix", "HTTPCodec", "EventLoop", "Transport", "HTTPServer", "HTTPClient",
+      ]),
     tests("TransportTests", ["Bytes", "Clocks", "Posix", "EventLoop", "Transport"]),
     tests(
       "BillingTests",

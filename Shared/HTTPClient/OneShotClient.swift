@@ -35,6 +35,16 @@ package struct ClientRequest: Sendable {
   }
 }
 
+extension ClientRequest {
+  /// Whether what is sent is one request with these fields and nothing else.
+  fileprivate var isClean: Bool {
+    target.utf8.allSatisfy { (0x21...0x7e).contains($0) } && target.utf8.first == 0x2f
+      && fields.allSatisfy { name, value in
+        FieldName.isClean(name) && value.withUnsafeBytes { FieldValue.isClean($0) }
+      }
+  }
+}
+
 /// An answer with its body in memory.
 package struct ClientResponse: Sendable {
   /// The status, 200 to 599.
@@ -60,6 +70,8 @@ package enum ClientError: Error, Equatable, Sendable {
   case timeout
   /// The answer breaks the rules of HTTP or ended early.
   case brokenAnswer
+  /// A field or the target holds bytes that would be more than one line; nothing was sent.
+  case requestUnclean
 }
 
 /// Sends single requests on one loop.
@@ -112,6 +124,7 @@ private final class ClientExchange {
   func run(
     resolver: Resolver, tls: ClientTLS, isEnough: ([UInt8]) -> Bool
   ) async throws(ClientError) -> ClientResponse {
+    guard request.isClean else { throw .requestUnclean }
     let pool = UpstreamPool(loop: loop, resolver: resolver, tls: tls)
     let lane = UpstreamLane(request.origin)
     let connection: UpstreamConnection

@@ -94,8 +94,22 @@ extension Buffer {
   }
 }
 
+/// What field names may be made of.
+package enum FieldName {
+  /// Whether these are one or more bytes of a token (RFC 9110 5.1).
+  package static func isClean(_ name: String) -> Bool {
+    !name.isEmpty && name.utf8.allSatisfy { ByteSet.token.contains($0) }
+  }
+}
+
 /// What field values may hold.
 package enum FieldValue {
+  /// Whether no byte is a control other than a tab.
+  package static func isClean(_ value: String) -> Bool {
+    var value = value
+    return value.withUTF8 { isClean(UnsafeRawBufferPointer($0)) }
+  }
+
   /// Whether no byte is a control other than a tab.
   package static func isClean(_ value: UnsafeRawBufferPointer) -> Bool {
     guard let base = value.baseAddress else { return true }

@@ -64,6 +64,11 @@ package final class CollectingHandler: ExchangeHandler {
   private func write(
     _ response: Response, to connection: ServerConnection, method: Method, persists: Bool
   ) {
+    // A line break in a field would be a second field, or a second answer.
+    let isClean = response.fields.allSatisfy {
+      FieldName.isClean($0.name) && FieldValue.isClean($0.value)
+    }
+    let response = isClean ? response : Refusals.unwritable
     let output = connection.output
     output.append(statusLine: response.status)
     for (name, value) in response.fields {
@@ -129,6 +134,11 @@ private struct RequestFacts {
 }
 
 private enum Refusals {
+  /// What goes out instead of an answer that may not.
+  static let unwritable = Response.json(
+    status: 500,
+    Array("{\"error\":\"internal_error\",\"message\":\"The answer can not be sent\"}".utf8))
+
   static func text(_ status: Int) -> (StaticString, StaticString) {
     switch status {
     case 408: ("request_timeout", "The request did not arrive in time")

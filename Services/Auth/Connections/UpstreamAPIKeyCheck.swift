@@ -158,6 +158,7 @@ extension ClientError {
     case .connect: "connect"
     case .timeout: "timeout"
     case .brokenAnswer: "broken_answer"
+    case .requestUnclean: "request_unclean"
     }
   }
 }

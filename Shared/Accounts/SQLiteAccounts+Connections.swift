@@ -74,7 +74,8 @@ extension SQLiteAccounts {
   }
 
   package func changeConnection(
-    _ id: ConnectionID, of user: UserID, label: String?, networks: NetworkPolicy??
+    _ id: ConnectionID, of user: UserID, label: String?, networks: NetworkPolicy??,
+    now: UnixTime
   ) async throws(AccountError) -> ConnectionRecord {
     try await transaction { (database) throws(AccountError) in
       _ = try database.connection(id, of: user)
@@ -87,6 +88,7 @@ extension SQLiteAccounts {
           "UPDATE connections SET networks = ? WHERE id = ?",
           [.optional(networks?.storedText), .text(id.text)])
       }
+      try database.note(.connectionChanged, at: now, user: user, connection: id)
       return try database.connection(id, of: user)
     }
   }

@@ -74,7 +74,7 @@ package protocol ConnectionStore: Sendable {
   ) async throws(AccountError) -> ConnectionRecord
   /// Changes the label, the networks, or both.
   func changeConnection(
-    _ id: ConnectionID, of user: UserID, label: String?, networks: NetworkPolicy??
+    _ id: ConnectionID, of user: UserID, label: String?, networks: NetworkPolicy??, now: UnixTime
   ) async throws(AccountError) -> ConnectionRecord
   /// Ends a connection and all its credentials, and destroys every wrap of its data key.
   func revokeConnection(

@@ -42,7 +42,7 @@ import Testing
     let (connection, credential) = try await fixture.addConnection(of: user, lookup: value)
     let policy = try #require(NetworkPolicy(entries: ["10.0.0.0/8", "anthropic"]))
     _ = try await fixture.accounts.changeConnection(
-      connection.id, of: user.id, label: nil, networks: .some(policy))
+      connection.id, of: user.id, label: nil, networks: .some(policy), now: Fixture.now)
     let found = try #require(try find(value, in: fixture))
     #expect(found.credentialID == credential)
     #expect(found.connectionID == connection.id)

@@ -47,20 +47,60 @@ import Testing
     let (second, _) = try await fixture.addConnection(of: user, lookup: SHA256Digest.of("2"))
     #expect([first.label, second.label] == ["Linear 1", "Linear 2"])
     let changed = try await fixture.accounts.changeConnection(
-      first.id, of: user.id, label: "Work", networks: nil)
+      first.id, of: user.id, label: "Work", networks: nil, now: Fixture.now)
     #expect(changed.label == "Work")
     #expect(changed.networks == nil)
     let policy = NetworkPolicy(entries: ["2001:db8::/32"])
     _ = try await fixture.accounts.changeConnection(
-      first.id, of: user.id, label: nil, networks: .some(policy))
+      first.id, of: user.id, label: nil, networks: .some(policy), now: Fixture.now)
     let read = try await fixture.accounts.connection(first.id, of: user.id)
     #expect(read.networks == policy)
     #expect(read.label == "Work")
     let cleared = try await fixture.accounts.changeConnection(
-      first.id, of: user.id, label: nil, networks: .some(nil))
+      first.id, of: user.id, label: nil, networks: .some(nil), now: Fixture.now)
     #expect(cleared.networks == nil)
     #expect(
       Set(try await fixture.accounts.connections(of: user.id).map(\.id)) == [first.id, second.id])
+  }
+
+  @Test("what is done to a connection is noted, who, when and which, without its label")
+  func audit() async throws {
+    let fixture = try Fixture()
+    let (user, _) = try await fixture.addUser()
+    let (connection, credential) = try await fixture.addConnection(of: user)
+    let later = UnixTime(seconds: Fixture.now.seconds + 5)
+    _ = try await fixture.accounts.changeConnection(
+      connection.id, of: user.id, label: "canary", networks: nil, now: later)
+    _ = try await fixture.accounts.changeConnection(
+      connection.id, of: user.id, label: nil, networks: .some(nil), now: later)
+    try await fixture.accounts.revokeCredential(
+      credential, of: connection.id, user: user.id, now: later)
+    try await fixture.accounts.revokeConnection(connection.id, of: user.id, now: later)
+    let rows = try await fixture.thread.run { (database) throws(DatabaseError) in
+      var rows: [[String]] = []
+      try database.withStatement(
+        """
+        SELECT event || ' ' || at, user_id, connection_id, coalesce(credential_id, '') FROM audit
+        WHERE connection_id IS NOT NULL ORDER BY id
+        """
+      ) { (statement) throws(DatabaseError) in
+        while try statement.step() {
+          var row: [String] = []
+          for place in Int32(0)..<4 { row.append(try statement.row.text(place)) }
+          rows.append(row)
+        }
+      }
+      return rows
+    }
+    let ids = [user.id.text, connection.id.text]
+    let at = "\(later.seconds)"
+    #expect(
+      rows == [
+        ["connection_added \(Fixture.now.seconds)"] + ids + [credential.text],
+        ["connection_changed \(at)"] + ids + [""], ["connection_changed \(at)"] + ids + [""],
+        ["credential_revoked \(at)"] + ids + [credential.text],
+        ["connection_revoked \(at)"] + ids + [""],
+      ])
   }
 
   @Test("what belongs to someone else is not found, and stays as it was") func ownership()
@@ -76,7 +116,7 @@ import Testing
       { _ = try await accounts.connection(connection.id, of: stranger.id) },
       {
         _ = try await accounts.changeConnection(
-          connection.id, of: stranger.id, label: "x", networks: nil)
+          connection.id, of: stranger.id, label: "x", networks: nil, now: Fixture.now)
       },
       { try await accounts.revokeConnection(connection.id, of: stranger.id, now: Fixture.now) },
       { _ = try await accounts.credentials(of: connection.id, user: stranger.id) },

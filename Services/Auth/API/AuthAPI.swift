@@ -128,7 +128,8 @@ struct AuthAPI: RequestHandler {
       return try await connect.respond(request, service: parameters[0], caller: caller, now: now)
     case .listConnections: return try await connections.list(caller)
     case .readConnection: return try await connections.read(parameters[0], caller)
-    case .changeConnection: return try await connections.change(request, parameters[0], caller)
+    case .changeConnection:
+      return try await connections.change(request, parameters[0], caller, now: now)
     case .revokeConnection:
       return try await connections.revoke(request, parameters[0], caller, now: now)
     case .listCredentials: return try await credentials.list(parameters[0], caller)

@@ -37,7 +37,7 @@ struct ConnectionRoutes: Sendable {
   }
 
   func change(
-    _ request: Request, _ id: String, _ caller: Caller
+    _ request: Request, _ id: String, _ caller: Caller, now: UnixTime
   ) async throws(Refusal) -> Response {
     let id = try identifier(id)
     let body = try RequestBody.read(request, as: ChangeBody.self)
@@ -51,7 +51,7 @@ struct ConnectionRoutes: Sendable {
     if let given = body.networks { networks = .some(try NetworksField.admit(given, named)) }
     do throws(AccountError) {
       let changed = try await connections.changeConnection(
-        id, of: caller.user.id, label: label, networks: networks)
+        id, of: caller.user.id, label: label, networks: networks, now: now)
       if networks != nil { epochs.bump(id) }
       return .json(
         JSONText.object([

@@ -38,7 +38,7 @@ struct Auth: ServiceBody {
         common: settings.common, operations: settings.opsListener, listener: settings.listener,
         readableFiles: [
           settings.masterKeys?.file, settings.catalogueFile?.path, settings.upstreamCAFile,
-        ].compactMap { $0 })
+        ].compactMap { $0 }, databases: nil)
     )
   }
 
@@ -102,6 +102,6 @@ struct Auth: ServiceBody {
       if let old = settings.masterKeys { keys.use(try old.reread().ring) }
       if let file = settings.catalogueFile { catalogue.replace(with: try file.read()) }
       log.info("settings_reloaded")
-    } catch { log.error("settings_not_reloaded") }
+    } catch { log.error("settings_not_reloaded", error.logFields) }
   }
 }

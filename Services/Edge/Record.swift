@@ -58,14 +58,7 @@ final class LoopRecord {
         connection: use.connection, credential: use.credential,
         atMilliseconds: UnixTime.milliseconds, status: status, methodName: method,
         durationMilliseconds: Int64(nanoseconds / 1_000_000),
-        network: client.map(Self.network) ?? ""))
-  }
-
-  /// The client's /24 or /48.
-  private static func network(of client: IPAddress) -> String {
-    client.isV4
-      ? "\(IPAddress(v4: client.v4Bits & 0xffff_ff00))/24"
-      : "\(IPAddress(high: client.high & 0xffff_ffff_ffff_0000, low: 0))/48"
+        network: client.map { "\($0.neighbourhood)" } ?? ""))
   }
 
   /// Takes everything out.

@@ -22,7 +22,7 @@ package struct CatalogueFile: Sendable {
     do throws(CatalogueError) {
       catalogue = try Catalogue.builtIn.merging(json: json)
     } catch {
-      throw ConfigurationError(.providersFile, "\(error)")
+      throw ConfigurationError(.providersFile, error)
     }
     // A service must not be named so that its client's settings are another setting.
     let declared = Set(Setting.all.map { "\($0.name)" })

@@ -1,6 +1,9 @@
 // Why settings were refused: the setting by name and the rule it breaks, never its value. A process
 // that meets one prints this one line and ends with status 78 (EX_CONFIG).
 
+import Logging
+import Providers
+
 /// A setting that cannot be used.
 package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The status a process ends with.
@@ -10,17 +13,52 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
   package let setting: String
   /// What is wrong, as a sentence that goes behind the name.
   package let problem: String
+  /// Which service and field, when a catalogue is wrong.
+  let catalogue: CatalogueError?
 
   /// `problem` is text of our source and names, never a value.
   init(_ setting: String, _ problem: String) {
     self.setting = setting
     self.problem = problem
+    catalogue = nil
+  }
+
+  /// What is wrong with the catalogue that a setting names.
+  init(_ setting: Setting, _ error: CatalogueError) {
+    self.setting = "\(setting.name)"
+    problem = "\(error)"
+    catalogue = error
   }
 
   init(_ setting: Setting, _ problem: String) {
     self.init("\(setting.name)", problem)
   }
 
+  /// The same for a log line of a process that goes on with what it had.
+  package var logFields: KeyValuePairs<StaticString, LogValue> {
+    guard case .field(let service, let field, let problem)? = catalogue else {
+      return ["setting": .text(.place(setting))]
+    }
+    return [
+      "setting": .text(.place(setting)), "provider": .text(.place(service)),
+      "field": .text(.place(field)), "problem": .literal(problem.label),
+    ]
+  }
+
   /// One line for the operator.
   package var description: String { "\(setting): \(problem)" }
+}
+
+extension CatalogueError.Problem {
+  fileprivate var label: StaticString {
+    switch self {
+    case .missing: "missing"
+    case .unknown: "unknown"
+    case .wrongType: "wrong_type"
+    case .badValue: "bad_value"
+    case .insecure: "insecure"
+    case .duplicate: "duplicate"
+    case .contradicts: "contradicts"
+    }
+  }
 }

@@ -35,16 +35,7 @@ package struct PublicText: Sendable, Equatable {
 
   /// A client's network: IPv4 /24, IPv6 /48.
   package static func network(of client: IPAddress) -> PublicText {
-    let network: IPAddress
-    let suffix: StaticString
-    if client.isV4 {
-      network = IPAddress(v4: client.v4Bits & 0xffff_ff00)
-      suffix = "/24"
-    } else {
-      network = IPAddress(high: client.high & 0xffff_ffff_ffff_0000, low: 0)
-      suffix = "/48"
-    }
-    return PublicText(bytes: Array("\(network)\(suffix)".utf8))
+    range(client.neighbourhood)
   }
 
   /// A range that an operator configured or the abuse rules blocked.
@@ -67,6 +58,17 @@ package struct PublicText: Sendable, Equatable {
     let bytes = Array(text.utf8)
     let extra = Array(".+".utf8)
     guard (1...32).contains(bytes.count),
+      bytes.allSatisfy({ isSlugByte($0 | 0x20) || extra.contains($0) })
+    else { return refused }
+    return PublicText(bytes: bytes)
+  }
+
+  /// Where in a settings file or a catalogue something stands, such as `oauth.scopes` or `#3`: at most
+  /// 64 letters, digits, `_`, `-`, `.`, `#`.
+  package static func place(_ text: String) -> PublicText {
+    let bytes = Array(text.utf8)
+    let extra = Array("_.#".utf8)
+    guard (1...64).contains(bytes.count),
       bytes.allSatisfy({ isSlugByte($0 | 0x20) || extra.contains($0) })
     else { return refused }
     return PublicText(bytes: bytes)

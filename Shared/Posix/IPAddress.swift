@@ -74,6 +74,11 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
   /// The network that stands for one client in limits: IPv4 whole, IPv6 its /64.
   package var clientNetwork: IPAddress { isV4 ? self : IPAddress(high: high, low: 0) }
 
+  /// The network that may be written down of one client: IPv4 /24, IPv6 /48.
+  package var neighbourhood: CIDR {
+    CIDR(around: self, bits: isV4 ? 96 + 24 : 48)
+  }
+
   /// Canonical text.
   package var description: String {
     var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
@@ -94,6 +99,11 @@ package struct CIDR: Hashable, Sendable, CustomStringConvertible {
   package let network: IPAddress
   /// Leading bits that count, 0 to 128 (an IPv4 /8 is 104 here).
   package let bits: Int
+
+  fileprivate init(around address: IPAddress, bits: Int) {
+    network = Self.mask(address, bits)
+    self.bits = bits
+  }
 
   /// `a.b.c.d/n`, `x::/n` or a single address; nil for anything else, host bits included.
   package init?(_ text: String) {

@@ -277,6 +277,35 @@ def test_a_catalogue_read_again_serves_what_is_new(own_system, alpha, beta):
     until(lambda: access.call().status == 200, 10, "the new service at the edge")
 
 
+@pytest.mark.parametrize("fault, told", [
+    (("gamma", "mcp_url", "http://public.example/"),
+     {"provider": "gamma", "field": "mcp_url", "problem": "insecure"}),
+    (("gamma", "surplus", "canary-0123456789"),
+     {"provider": "gamma", "field": "surplus", "problem": "unknown"}), (None, {})],
+    ids=["insecure", "unknown", "no JSON"])
+def test_a_bad_catalogue_read_again_changes_nothing_and_says_where(fault, told, own_system, alpha):
+    system = own_system()
+    access = system.person().connect("alpha", key())
+    file = system.folder / "providers.json"
+    value = json.loads(file.read_text())
+    if fault:
+        service, field, bad = fault
+        value["services"].append({**value["services"][0], "id": service, field: bad})
+    file.write_text(json.dumps(value) if fault else "{")
+    system.process.send_signal(signal.SIGHUP)
+
+    def lines():
+        found = [json.loads(line) for line in system.log.read_bytes().splitlines()]
+        return [line for line in found if line["event"].endswith("_not_reloaded")]
+
+    until(lambda: {line["service"] for line in lines()} == {"edge", "auth"}, 10, "both to say it")
+    for line in lines():
+        assert line["setting"] == "PROVIDERS_FILE"
+        assert {n: line.get(n) for n in ("provider", "field", "problem") if n in line} == told
+    assert b"canary-0123456789" not in system.log.read_bytes()
+    assert access.call().status == 200
+
+
 def test_idle_services_are_quiet(own_system):
     """No service burns time while nothing happens."""
     system = own_system()

@@ -52,6 +52,8 @@ import Testing
     (.idPrefix("\u{e9}"), "(malformed)"), (.host("api.example.com"), "api.example.com"),
     (.host("user@evil"), "(malformed)"), (.fingerprint("60e05bd1b195af2f"), "60e05bd1b195af2f"),
     (.fingerprint("60e05bd1b195af2"), "(malformed)"), (.version("3.40.1"), "3.40.1"),
+    (.place("oauth.client_authentication"), "oauth.client_authentication"), (.place("#3"), "#3"),
+    (.place("a b"), "(malformed)"), (.place(String(repeating: "a", count: 65)), "(malformed)"),
   ]
 
   @Test("admit runtime text only in its narrow shapes", arguments: publics)

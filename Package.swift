@@ -179,7 +179,10 @@ let package = Package(
       ["CLinux", "Bytes", "Clocks", "Posix", "Logging", "EventLoop", "Transport", "RPC"]),
     tests(
       "ServiceRuntimeTests",
-      ["CLinux", "Clocks", "Posix", "Metrics", "HTTPCodec", "HTTPServer", "ServiceRuntime"]),
+      [
+        "CLinux", "Clocks", "Posix", "Metrics", "HTTPCodec", "HTTPServer", "Database",
+        "Configuration", "ServiceRuntime",
+      ]),
     tests(
       "SchedulerTests",
       ["Clocks", "Logging", "Database", "Vault", "Accounts", "bindery-scheduler"]),

@@ -25,7 +25,8 @@ struct Billing: ServiceBody {
     return (
       settings,
       ProcessSettings(
-        common: settings.common, operations: settings.opsListener, listener: settings.listener)
+        common: settings.common, operations: settings.opsListener, listener: settings.listener,
+        databases: [.bindery])
     )
   }
 

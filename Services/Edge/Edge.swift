@@ -38,7 +38,7 @@ struct Edge: ServiceBody {
     ].compactMap(\.self)
     let process = ProcessSettings(
       common: settings.common, operations: settings.opsListener, listener: settings.listener,
-      readableFiles: files)
+      readableFiles: files, databases: [.bindery, .tokens])
     return (settings, process)
   }
 
@@ -142,7 +142,7 @@ struct Edge: ServiceBody {
     let catalogue: Catalogue
     do throws(ConfigurationError) {
       catalogue = try catalogueFile.read()
-    } catch { return log.error("catalogue_not_reloaded") }
+    } catch { return log.error("catalogue_not_reloaded", error.logFields) }
     let table = UpstreamTable(catalogue, rows: world.serviceRows)
     for handler in world.handlers.all {
       await handler.loop.run { handler.value.services = table }

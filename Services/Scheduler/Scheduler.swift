@@ -22,7 +22,11 @@ struct Scheduler: ServiceBody {
     _ environment: Environment
   ) throws(ConfigurationError) -> (SchedulerSettings, ProcessSettings) {
     let settings = try SchedulerSettings(environment)
-    return (settings, ProcessSettings(common: settings.common, operations: settings.opsListener))
+    return (
+      settings,
+      ProcessSettings(
+        common: settings.common, operations: settings.opsListener, databases: [.bindery, .tokens])
+    )
   }
 
   static func start(

@@ -47,6 +47,7 @@ package enum ServiceProcess {
       (settings, common) = try Body.readSettings(Environment.take())
     } catch { refuse(error) }
     let outcome: Sandbox.Outcome
+    let closesKeys = common.opensDatabasesAlone
     let loop: EventLoop
     do throws(StartFailure) {
       outcome = try prepare(common)
@@ -60,6 +61,7 @@ package enum ServiceProcess {
       [
         "version": .literal(Build.version), "landlock": .count(outcome.landlockVersion),
         "seccomp": .flag(outcome.filtersSystemCalls),
+        "key_files_closed": .flag(closesKeys && outcome.landlockVersion > 0),
       ])
     loop.start()
     let runtime = Runtime(

@@ -5,6 +5,7 @@
 import hashlib
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -275,6 +276,40 @@ def test_a_catalogue_read_again_serves_what_is_new(own_system, alpha, beta):
     until(known, 10, "the new service")
     access = person.connect("gamma", key())
     until(lambda: access.call().status == 200, 10, "the new service at the edge")
+
+
+def test_the_key_files_are_closed_to_all_but_auth(own_system, catalogue, tmp_path, alpha):
+    """All services run as one user here; what keeps them apart is the sandbox."""
+    file, other, trace = (tmp_path / name for name in ("providers.json", "other.json", "trace"))
+    for each in (file, other):
+        each.write_text(json.dumps({"services": catalogue}))
+    system = own_system({"PROVIDERS_FILE": str(file)})
+    starts = {line["service"]: line for line in map(json.loads, system.log.read_bytes().splitlines())
+              if line["event"] == "starting" and line["service"] in SERVICES}
+    if not starts["edge"]["landlock"]:
+        pytest.skip("a kernel without Landlock")
+    assert {name: line["key_files_closed"] for name, line in starts.items()} == {
+        "edge": True, "billing": True, "scheduler": True, "auth": False}
+    access, pid = system.person().connect("alpha", key(), "managed"), system.pid("edge")
+    opened = rf'"{file}", [^)]*\) = (-1 )?(\w+)'
+    for target, verdict in ((other, r"\d+"), (system.data / "managed-keys.json", "EACCES"),
+                            (system.data / "signing-keys.json", "EACCES"),
+                            (system.data / "elsewhere", "ENOENT|EACCES")):
+        file.unlink()
+        file.symlink_to(target)  # the edge is made to open what it should never ask for
+        tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", str(trace), "-e", "trace=open,openat",
+                                   "-p", str(pid)], stderr=subprocess.DEVNULL)
+        try:
+            until(lambda: all("TracerPid:\t0\n" not in task.read_text()
+                              for task in pathlib.Path(f"/proc/{pid}/task").glob("*/status")), 10)
+            os.kill(pid, signal.SIGHUP)
+            found = until(lambda: trace.exists() and re.search(opened, trace.read_text()), 10)
+        finally:
+            tracer.terminate()
+            tracer.wait()
+        assert re.fullmatch(verdict, found[2]), (target, found[0])
+        trace.unlink()
+    assert access.call().status == 200
 
 
 @pytest.mark.parametrize("fault, told", [

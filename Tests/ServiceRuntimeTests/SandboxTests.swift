@@ -3,6 +3,8 @@
 // test process stays free.
 
 import CLinux
+import Configuration
+import Database
 import Glibc
 import Posix
 import Testing
@@ -122,6 +124,63 @@ private func bound(port: UInt16) -> Verdict {
       })
     guard outcome.version > 0 else { return }  // no Landlock in this kernel: nothing is promised
     for verdict in outcome.result { #expect(verdict == EACCES) }
+  }
+
+  /// What a service of the database `bindery` may open of `names` in its folder.
+  private func opens(
+    _ names: [String], in folder: String, databases: [DatabaseFile.Kind]? = [.bindery],
+    reading file: String? = nil
+  ) throws -> [Verdict]? {
+    let settings = try BillingSettings(
+      Environment([
+        "BINDERY_DATA_DIR": "\(folder)/inside", "BINDERY_RUN_DIR": "\(folder)/outside",
+      ]))
+    let paths = ProcessSettings(
+      common: settings.common, operations: .unixOnly, readableFiles: file.map { [$0] } ?? [],
+      databases: databases
+    ).sandbox.paths
+    let outcome = onThread { () -> (Int, [Verdict])? in
+      bindery_prctl(PR_SET_NO_NEW_PRIVS, 1)
+      guard let version = try? Landlock.enforce(paths, bindPorts: []) else { return nil }
+      return (version, names.map { opened("\(folder)/\($0)", O_RDONLY) })
+    }
+    let (version, verdicts) = try #require(outcome ?? nil)
+    return version > 0 ? verdicts : nil
+  }
+
+  @Test("opens the databases of a service and no key file beside them") func databases() throws {
+    let folder = Self.makeFolder()
+    let names = [
+      "inside/bindery.sqlite", "inside/bindery.sqlite-wal", "inside/bindery.sqlite-shm",
+      "inside/tokens.sqlite", "inside/file", "inside", "settings.json", "other.json",
+    ]
+    for name in names { _ = opened("\(folder)/\(name)", O_CREAT | O_WRONLY) }
+    let no = EACCES
+    // The settings' folder holds the data folder, so the file itself is all that is opened.
+    guard let verdicts = try opens(names, in: folder, reading: "\(folder)/settings.json") else {
+      return
+    }
+    #expect(verdicts == [0, 0, 0, no, no, no, 0, no])
+    #expect(try opens(names, in: folder) == [0, 0, 0, no, no, no, no, no])
+    let auths = try opens(names, in: folder, databases: nil, reading: "\(folder)/settings.json")
+    #expect(auths == [Verdict](repeating: 0, count: 8))
+    // Before the first migration there is no file for a rule to stand on.
+    unlink("\(folder)/inside/bindery.sqlite-wal")
+    #expect(try opens(names, in: folder) == [0, ENOENT, 0, 0, 0, 0, no, no])
+  }
+
+  @Test("knows a folder around another, links followed") func holding() {
+    let folder = Self.makeFolder()
+    symlink("\(folder)/inside", "\(folder)/link")
+    for (outer, inner, expected) in [
+      ("inside", "inside", true), ("inside", "inside/file", true), ("link", "inside/file", true),
+      ("inside", "link", true), ("outside", "inside", false), ("in", "inside", false),
+      ("inside/file", "inside", false), ("", "inside", true),
+    ] {
+      let found = ProcessSettings.holds("\(folder)/\(outer)", "\(folder)/\(inner)")
+      #expect(found == expected, "\(outer) and \(inner)")
+    }
+    #expect(ProcessSettings.holds("/", folder))
   }
 
   @Test("denies ports that the settings do not name") func ports() throws {

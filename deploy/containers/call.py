@@ -1,6 +1,7 @@
 # Uses a running Bindery as a person and as an MCP client.
-# usage: call.py connect ORIGIN API_KEY     registers, connects, prints {secret_url, api_key}
-#        call.py call URL [CREDENTIAL]      calls a tool with the official client, checks the answer
+# usage: call.py connect ORIGIN API_KEY     registers, connects once in each mode, prints what a
+#                                           client needs: [{url, credential}]
+#        call.py call MADE                  calls a tool with the official client in every way
 
 import json
 import sys
@@ -24,24 +25,33 @@ def post(url, body, token=None):
 def connect(origin, api_key):
     person = post(f"{origin}/api/auth/register",
                   {"email": "person@example.com", "password": "correct horse battery staple"})
-    made = post(f"{origin}/api/connections/upstream/api-key", {"api_key": api_key},
-                person["access_token"])
-    print(json.dumps({k: made[k] for k in ("secret_url", "api_key")}))
+    ways = []
+    for mode in ("zero_knowledge", "managed"):
+        made = post(f"{origin}/api/connections/upstream/api-key",
+                    {"api_key": api_key, "key_storage_mode": mode}, person["access_token"])
+        ways.append({"url": made["secret_url"], "credential": None})
+        ways.append({"url": f"{origin}/mcp/upstream", "credential": made["api_key"]})
+    print(json.dumps(ways))
 
 
-async def call(url, credential=None):
-    headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+async def call(way):
+    """Calls a tool in both eras of the protocol; returns their versions."""
+    held = way["credential"]
+    headers = {"Authorization": f"Bearer {held}"} if held else {}
+    versions = []
     async with httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(20)) as http:
         for mode in ("auto", "legacy"):
-            transport = streamable_http_client(url, http_client=http)
+            transport = streamable_http_client(way["url"], http_client=http)
             async with Client(transport, mode=mode, read_timeout_seconds=20) as client:
                 answer = await client.call_tool("add", {"a": 2, "b": 40})
                 text = answer.content[0].text
                 assert text == "42", text
-                print(f"{client.protocol_version}: 2 + 40 = {text}")
+                versions.append(client.protocol_version)
+    return versions
 
 
 if sys.argv[1] == "connect":
     connect(*sys.argv[2:])
 else:
-    anyio.run(call, *sys.argv[2:])
+    answered = [anyio.run(call, way) for way in json.loads(sys.argv[2])]
+    print(f"{sum(map(len, answered))} calls answered, protocol {' and '.join(answered[0])}")

@@ -141,6 +141,7 @@ let package = Package(
         "Accounts",
         "Configuration", "ServiceRuntime",
       ]),
+    tests("BytesTests", ["Bytes"]),
     tests("MetricsTests", ["Metrics"]),
     tests("HouseTests", []),
     tests("OperatorTests", ["Clocks", "Posix", "Providers", "bindery"]),

@@ -67,24 +67,36 @@ package enum Base64URL {
     guard text.count % 4 != 1 else { return false }
     guard let source = text.baseAddress, let sink = target.baseAddress else { return true }
     return values.withUnsafeBufferPointer { values in
-      var word: UInt32 = 0
-      var bits: UInt32 = 0
-      var written = 0
-      var bad: UInt8 = 0
-      for index in 0..<text.count {
-        let value = values[Int(source.load(fromByteOffset: index, as: UInt8.self))]
-        bad |= value
-        word = word << 6 | UInt32(value & 63)
-        bits += 6
-        if bits >= 8 {
-          bits -= 8
-          sink.storeBytes(
-            of: UInt8(truncatingIfNeeded: word >> bits), toByteOffset: written, as: UInt8.self)
-          written += 1
-        }
+      // What is no character sets a high bit; all of them are judged together at the end.
+      var seen: UInt32 = 0
+      func value(at index: Int) -> UInt32 {
+        let value = UInt32(values[Int(source.load(fromByteOffset: index, as: UInt8.self))])
+        seen |= value
+        return value
       }
-      // Leftover bits would give a second text.
-      return bad < 64 && word & (1 << bits - 1) == 0
+      func write(_ word: UInt32, at index: Int) {
+        sink.storeBytes(of: UInt8(truncatingIfNeeded: word), toByteOffset: index, as: UInt8.self)
+      }
+      var read = 0
+      var written = 0
+      while read &+ 4 <= text.count {
+        let word =
+          value(at: read) << 18 | value(at: read &+ 1) << 12 | value(at: read &+ 2) << 6
+          | value(at: read &+ 3)
+        write(word >> 16, at: written)
+        write(word >> 8, at: written &+ 1)
+        write(word, at: written &+ 2)
+        read &+= 4
+        written &+= 3
+      }
+      // Two or three characters are left over, or none. Leftover bits would give a second text.
+      guard read < text.count else { return seen < 64 }
+      let word = value(at: read) << 12 | value(at: read + 1) << 6
+      write(word >> 10, at: written)
+      guard read + 2 < text.count else { return seen < 64 && word & 0x3ff == 0 }
+      let longer = word | value(at: read + 2)
+      write(longer >> 2, at: written + 1)
+      return seen < 64 && longer & 3 == 0
     }
   }
 

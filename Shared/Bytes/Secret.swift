@@ -9,10 +9,12 @@ package struct Secret: ~Copyable, Sendable {
   // Unsafe for the checker alone: written in init, afterwards only read.
   nonisolated(unsafe) private let storage: UnsafeMutableRawBufferPointer
 
-  /// A secret of `count` bytes that `fill` writes.
+  /// A secret of `count` bytes, zeroes that `fill` overwrites.
   package init(count: Int, filledBy fill: (UnsafeMutableRawBufferPointer) -> Void) {
-    // calloc, because the aligned allocator that Swift would take is slower for so few bytes.
-    guard let base = calloc(max(count, 1), 1) else { preconditionFailure("no memory") }
+    // malloc, because for so few bytes calloc and the aligned allocator that Swift would take cost
+    // several times as much.
+    guard let base = malloc(max(count, 1)) else { preconditionFailure("no memory") }
+    memset(base, 0, count)
     storage = UnsafeMutableRawBufferPointer(start: base, count: count)
     fill(storage)
   }
@@ -40,7 +42,7 @@ package struct Secret: ~Copyable, Sendable {
   package var count: Int { storage.count }
 
   /// Lends the bytes for the length of `body`.
-  package borrowing func withBytes<Result, Failure: Error>(
+  package borrowing func withBytes<Result: ~Copyable, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     defer { extendLifetime(self) }  // `storage` alone would not keep the bytes until the end

@@ -33,12 +33,13 @@ extension EdgeHandler {
     _ resolved: ResolvedCredential, _ secret: borrowing CredentialSecret, _ call: MCPCall,
     _ connection: ServerConnection
   ) throws(Refusal) -> PreparedExchange {
-    var unwrapped: DataKey?
-    resolved.credential.wrap.withUnsafeBytes { wrap in
-      unwrapped = try? engine.unwrap(wrap, with: secret, context: resolved.wrapContext)
+    let key: DataKey
+    do throws(SealError) {
+      key = try engine.unwrap(resolved.wrap, with: secret)
+    } catch {
+      // The right first half of a credential with a wrong second one.
+      throw .credentialRefused
     }
-    // Nothing opened: the right first half of a credential with a wrong second one.
-    guard let key = unwrapped.take() else { throw .credentialRefused }
     let head = connection.head
     let bytes = connection.input.readable
     let service = resolved.service
@@ -49,11 +50,8 @@ extension EdgeHandler {
       UpstreamHead.writeMCP(head, in: bytes, target: $0, service: service, session: shown, to: up)
     }
     var sent = false
-    resolved.blob.sealed.withUnsafeBytes { sealed in
-      try? engine.open(sealed, under: key, context: resolved.blobContext) {
-        (tokens) throws(SealError) in
-        sent = UpstreamHead.writeCredential(tokens, service: service, to: up)
-      }
+    try? engine.open(resolved.tokens, under: key) { (tokens) throws(SealError) in
+      sent = UpstreamHead.writeCredential(tokens, service: service, to: up)
     }
     guard sent else {
       loop.giveBack(up)

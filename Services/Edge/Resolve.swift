@@ -21,8 +21,10 @@ final class ResolvedCredential {
   /// Its upstream connections: of this connection and generation alone, so that a changed token
   /// never travels where an older one opened the way.
   let lane: UpstreamLane
-  let wrapContext: SealContext
-  let blobContext: SealContext
+  /// The data key, sealed under the credential's second half.
+  let wrap: PlacedValue
+  /// The tokens, sealed under the data key.
+  let tokens: PlacedValue
   /// When it is read anew, whatever the counters say.
   let staleAt: Instant
   let use: CredentialUse
@@ -38,12 +40,16 @@ final class ResolvedCredential {
     staleAt = readAt.advanced(bySeconds: CredentialResolver.rememberedSeconds)
     self.lane = lane
     connectionDigest = Digest256(of: Array(credential.connectionID.text.utf8))
-    wrapContext = .credentialWrap(
-      credential: credential.credentialID.text, connection: credential.connectionID.text,
-      owner: credential.ownerID.text)
-    blobContext = .tokenBlob(
-      connection: credential.connectionID.text, owner: credential.ownerID.text,
-      generation: blob.generation)
+    wrap = PlacedValue(
+      credential.wrap,
+      at: .credentialWrap(
+        credential: credential.credentialID.text, connection: credential.connectionID.text,
+        owner: credential.ownerID.text))
+    tokens = PlacedValue(
+      blob.sealed,
+      at: .tokenBlob(
+        connection: credential.connectionID.text, owner: credential.ownerID.text,
+        generation: blob.generation))
     use = CredentialUse(
       connection: credential.connectionID.text, credential: credential.credentialID.text)
   }

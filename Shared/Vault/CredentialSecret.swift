@@ -26,8 +26,7 @@ package struct CredentialSecret: ~Copyable, Sendable {
 
   /// SHA-256 of the first half: what is stored, and what finds the row.
   package let lookup: Digest256
-  let lookupHalf: Secret
-  let keyHalf: Secret
+  private let secret: Secret
 
   /// A fresh credential.
   package static func random() -> CredentialSecret {
@@ -41,13 +40,10 @@ package struct CredentialSecret: ~Copyable, Sendable {
   /// The credential that 86 base64url characters spell exactly, as in a secret URL; or nil.
   package init?(text: UnsafeRawBufferPointer, hashing: HashContext) {
     guard text.count == Self.textBytes else { return nil }
-    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 16)
-    defer {
-      wipe(bytes)
-      bytes.deallocate()
-    }
-    guard Base64URL.decode(text, into: bytes) else { return nil }
-    self.init(bytes: UnsafeRawBufferPointer(bytes), hashing: hashing)
+    var isSound = false
+    let secret = Secret(count: 64) { isSound = Base64URL.decode(text, into: $0) }
+    guard isSound else { return nil }
+    self.init(secret: secret, hashing: hashing)
   }
 
   /// The credential in an API key of `environment`, prefix and all; or nil.
@@ -62,24 +58,31 @@ package struct CredentialSecret: ~Copyable, Sendable {
   }
 
   init(bytes: UnsafeRawBufferPointer, hashing: HashContext) {
-    precondition(bytes.count == 64)
-    let first = UnsafeRawBufferPointer(rebasing: bytes[..<32])
-    lookup = hashing.sha256(first)
-    lookupHalf = Secret(copying: first)
-    keyHalf = Secret(copying: UnsafeRawBufferPointer(rebasing: bytes[32...]))
+    self.init(secret: Secret(copying: bytes), hashing: hashing)
+  }
+
+  private init(secret: consuming Secret, hashing: HashContext) {
+    precondition(secret.count == 64)
+    lookup = secret.withBytes { hashing.sha256(.init(rebasing: $0[..<32])) }
+    self.secret = secret
+  }
+
+  /// Lends the half whose hash is stored.
+  borrowing func withLookupHalf<Result: ~Copyable, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try secret.withBytes { bytes throws(Failure) in try body(.init(rebasing: bytes[..<32])) }
+  }
+
+  /// Lends the half that is a key.
+  borrowing func withKeyHalf<Result: ~Copyable, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try secret.withBytes { bytes throws(Failure) in try body(.init(rebasing: bytes[32...])) }
   }
 
   /// The 86 characters, for the one answer that shows them.
-  package borrowing func makeText() -> String {
-    withUnsafeTemporaryAllocation(byteCount: 64, alignment: 16) { bytes in
-      defer { wipe(bytes) }
-      lookupHalf.withBytes { bytes.copyMemory(from: $0) }
-      keyHalf.withBytes {
-        UnsafeMutableRawBufferPointer(rebasing: bytes[32...]).copyMemory(from: $0)
-      }
-      return Base64URL.encode(UnsafeRawBufferPointer(bytes))
-    }
-  }
+  package borrowing func makeText() -> String { secret.withBytes { Base64URL.encode($0) } }
 
   /// The API key, for the one answer that shows it.
   package borrowing func makeAPIKey(_ environment: KeyEnvironment) -> String {

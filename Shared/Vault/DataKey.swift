@@ -32,7 +32,7 @@ extension SealEngine {
     _ key: borrowing DataKey, under credential: borrowing CredentialSecret, context: SealContext
   ) -> [UInt8] {
     key.secret.withBytes { data in
-      credential.keyHalf.withBytes { half in
+      credential.withKeyHalf { half in
         seal(data, mode: .clientHeld, fingerprint: .zero, key: half, context: context)
       }
     }
@@ -44,8 +44,16 @@ extension SealEngine {
     _ wrapped: UnsafeRawBufferPointer, with credential: borrowing CredentialSecret,
     context: SealContext
   ) throws(SealError) -> DataKey {
-    try unwrap(
-      wrapped, mode: .clientHeld, fingerprint: .zero, key: credential.keyHalf, context: context)
+    try unwrap(PlacedValue([UInt8](wrapped), at: context), with: credential)
+  }
+
+  /// The same for a wrap that is opened often.
+  package func unwrap(
+    _ wrapped: PlacedValue, with credential: borrowing CredentialSecret
+  ) throws(SealError) -> DataKey {
+    try credential.withKeyHalf { half throws(SealError) in
+      try unwrap(wrapped, mode: .clientHeld, fingerprint: .zero, key: half)
+    }
   }
 
   /// `key` under the active master key of `ring`.
@@ -67,8 +75,10 @@ extension SealEngine {
     guard let fingerprint = KeyFingerprint(ofSealed: wrapped), let master = ring[fingerprint] else {
       throw .refused
     }
-    return try unwrap(
-      wrapped, mode: .managed, fingerprint: fingerprint, key: master.secret, context: context)
+    let placed = PlacedValue([UInt8](wrapped), at: context)
+    return try master.secret.withBytes { bytes throws(SealError) in
+      try unwrap(placed, mode: .managed, fingerprint: fingerprint, key: bytes)
+    }
   }
 
   /// `plaintext` under a data key.
@@ -86,9 +96,16 @@ extension SealEngine {
     _ sealed: UnsafeRawBufferPointer, under key: borrowing DataKey, context: SealContext,
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
+    try open(PlacedValue([UInt8](sealed), at: context), under: key, body)
+  }
+
+  /// The same for a value that is opened often.
+  package func open<Result, Failure: SealErrorConvertible>(
+    _ sealed: PlacedValue, under key: borrowing DataKey,
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
     try key.secret.withBytes { bytes throws(Failure) in
-      try open(
-        sealed, mode: .dataKey, fingerprint: .zero, key: bytes, context: context, body)
+      try open(sealed, mode: .dataKey, fingerprint: .zero, key: bytes, body)
     }
   }
 
@@ -106,16 +123,14 @@ extension SealEngine {
   }
 
   private func unwrap(
-    _ wrapped: UnsafeRawBufferPointer, mode: SealedValue.Mode, fingerprint: KeyFingerprint,
-    key: borrowing Secret, context: SealContext
+    _ wrapped: PlacedValue, mode: SealedValue.Mode, fingerprint: KeyFingerprint,
+    key: UnsafeRawBufferPointer
   ) throws(SealError) -> DataKey {
     var found: Secret?
-    try key.withBytes { bytes throws(SealError) in
-      try open(wrapped, mode: mode, fingerprint: fingerprint, key: bytes, context: context) {
-        plain throws(SealError) in
-        guard plain.count == DataKey.bytes else { throw .refused }
-        found = Secret(copying: plain)
-      }
+    try open(wrapped, mode: mode, fingerprint: fingerprint, key: key) {
+      plain throws(SealError) in
+      guard plain.count == DataKey.bytes else { throw .refused }
+      found = Secret(copying: plain)
     }
     guard let secret = found.take() else { throw .refused }
     return DataKey(secret: secret)

@@ -8,19 +8,18 @@ import COpenSSL
 
 /// Reusable state for hashing; not Sendable.
 package final class HashContext {
-  /// States after the key's inner and outer block, and one to work in.
-  private let inner = UnsafeMutablePointer<SHA256_CTX>.allocate(capacity: 3)
-  private var outer: UnsafeMutablePointer<SHA256_CTX> { inner + 1 }
-  private var work: UnsafeMutablePointer<SHA256_CTX> { inner + 2 }
-  /// A key block of 64 bytes, then two digests of 32; all of it secret, wiped after each use.
-  private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 128, alignment: 16)
+  private let work = UnsafeMutablePointer<SHA256_CTX>.allocate(capacity: 1)
+  /// The state after a secret key.
+  private let keyed = KeyedState()
+  /// Two digests of 32 bytes. All of this is secret, and wiped after each use.
+  private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 16)
 
   /// A fresh context.
-  package init() { inner.initialize(repeating: SHA256_CTX(), count: 3) }
+  package init() { work.initialize(to: SHA256_CTX()) }
 
   deinit {
     wipeAll()
-    inner.deallocate()
+    work.deallocate()
     scratch.deallocate()
   }
 
@@ -38,10 +37,10 @@ package final class HashContext {
     key: UnsafeRawBufferPointer, message: UnsafeRawBufferPointer
   ) -> Digest256 {
     Digest256 { digest in
-      setKey(key)
-      begin()
+      keyed.set(key)
+      begin(keyed)
       add(message)
-      endKeyed(digest)
+      end(digest, keyed)
       wipeAll()
     }
   }
@@ -51,20 +50,28 @@ package final class HashContext {
     key: UnsafeRawBufferPointer, salt: UnsafeRawBufferPointer, info: UnsafeRawBufferPointer,
     into output: UnsafeMutableRawBufferPointer
   ) {
+    keyed.set(salt)
+    hkdf(key: key, salt: keyed, info: info, into: output)
+  }
+
+  /// The same with a salt that was prepared.
+  package func hkdf(
+    key: UnsafeRawBufferPointer, salt: KeyedState, info: UnsafeRawBufferPointer,
+    into output: UnsafeMutableRawBufferPointer
+  ) {
     precondition(output.count <= 255 * 32, "HKDF gives at most 255 blocks")
-    setKey(salt)
-    begin()
+    begin(salt)
     add(key)
-    endKeyed(second)
-    setKey(UnsafeRawBufferPointer(second))
+    end(second, salt)
+    keyed.set(UnsafeRawBufferPointer(second))
     var filled = 0
     var counter: UInt8 = 1
     while filled < output.count {
-      begin()
+      begin(keyed)
       if counter > 1 { add(UnsafeRawBufferPointer(second)) }
       add(info)
       withUnsafeBytes(of: counter) { add($0) }
-      endKeyed(second)
+      end(second, keyed)
       let count = min(32, output.count - filled)
       UnsafeMutableRawBufferPointer(rebasing: output[filled..<filled + count])
         .copyMemory(from: UnsafeRawBufferPointer(rebasing: second[..<count]))
@@ -74,40 +81,16 @@ package final class HashContext {
     wipeAll()
   }
 
-  private var block: UnsafeMutableRawBufferPointer { .init(rebasing: scratch[0..<64]) }
-  private var first: UnsafeMutableRawBufferPointer { .init(rebasing: scratch[64..<96]) }
-  private var second: UnsafeMutableRawBufferPointer { .init(rebasing: scratch[96..<128]) }
+  private var first: UnsafeMutableRawBufferPointer { .init(rebasing: scratch[0..<32]) }
+  private var second: UnsafeMutableRawBufferPointer { .init(rebasing: scratch[32..<64]) }
 
-  /// Leaves `inner` and `outer` as they are after their block of the key (hashed when longer).
-  private func setKey(_ key: UnsafeRawBufferPointer) {
-    wipe(block)
-    if key.count > 64 {
-      SHA256_Init(work)
-      add(key)
-      end(.init(rebasing: block[..<32]))
-    } else if key.count > 0 {
-      block.copyMemory(from: key)
-    }
-    let pad: UInt64 = 0x3636_3636_3636_3636
-    mix(pad)
-    SHA256_Init(inner)
-    SHA256_Update(inner, block.baseAddress, 64)
-    mix(pad ^ 0x5c5c_5c5c_5c5c_5c5c)
-    SHA256_Init(outer)
-    SHA256_Update(outer, block.baseAddress, 64)
-  }
+  /// Begins a message under a key.
+  private func begin(_ key: KeyedState) { work.update(from: key.inner, count: 1) }
 
-  private func mix(_ pad: UInt64) {
-    let words = block.bindMemory(to: UInt64.self)
-    for index in 0..<8 { words[index] ^= pad }
-  }
-
-  /// Begins a message under the key that was set.
-  private func begin() { work.pointee = inner.pointee }
-
-  private func endKeyed(_ digest: UnsafeMutableRawBufferPointer) {
+  /// Ends a message under a key.
+  private func end(_ digest: UnsafeMutableRawBufferPointer, _ key: KeyedState) {
     end(first)
-    work.pointee = outer.pointee
+    work.update(from: key.outer, count: 1)
     add(UnsafeRawBufferPointer(first))
     end(digest)
   }
@@ -122,8 +105,8 @@ package final class HashContext {
   }
 
   private func wipeAll() {
+    keyed.forget()
     wipe(scratch)
-    let bytes = 3 * MemoryLayout<SHA256_CTX>.stride
-    wipe(UnsafeMutableRawBufferPointer(start: inner, count: bytes))
+    wipe(UnsafeMutableRawBufferPointer(start: work, count: MemoryLayout<SHA256_CTX>.stride))
   }
 }

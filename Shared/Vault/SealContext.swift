@@ -8,7 +8,7 @@ import Bytes
 package struct SealContext: Sendable {
   /// The parts, each behind its length in 4 bytes, big-endian. Laid out once: a connection's values
   /// are opened with every request.
-  private let encoded: [UInt8]
+  let encoded: [UInt8]
 
   init(
     table: StaticString, field: StaticString, row: String, connection: String, owner: String,
@@ -50,9 +50,6 @@ package struct SealContext: Sendable {
       table: "connections", field: "managed_wrap", row: connection, connection: connection,
       owner: owner, generation: 0)
   }
-
-  /// Appends the encoded place.
-  func append(to buffer: Buffer) { buffer.append(encoded) }
 }
 
 extension Buffer {

@@ -68,9 +68,10 @@ package final class SealEngine {
       sealed.storeBytes(of: fingerprint.bits.bigEndian, toByteOffset: 2, as: UInt64.self)
       UnsafeMutableRawBufferPointer(rebasing: sealed[SealedValue.saltRange])
         .copyMemory(from: salt)
-      prepare(
-        header: UnsafeRawBufferPointer(rebasing: sealed[..<SealedValue.headerBytes]), mode: mode,
-        key: key, context: context)
+      derive(key: key, salt: salt, purpose: mode.purpose, into: derived)
+      authenticated.clear()
+      authenticated.append(UnsafeRawBufferPointer(rebasing: sealed[..<SealedValue.headerBytes]))
+      authenticated.append(context.encoded)
       cipher.seal(
         UnsafeRawBufferPointer(plain), key: derivedKey, nonce: derivedNonce,
         authenticating: authenticated.readable,
@@ -79,37 +80,50 @@ package final class SealEngine {
     }
   }
 
-  /// Lends the plaintext of `sealed` to `body` and wipes it afterwards.
+  /// Lends the plaintext of `value` to `body` and wipes it afterwards.
   func open<Result, Failure: SealErrorConvertible>(
-    _ sealed: UnsafeRawBufferPointer, mode: SealedValue.Mode, fingerprint: KeyFingerprint,
-    key: UnsafeRawBufferPointer, context: SealContext,
-    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+    _ value: PlacedValue, mode: SealedValue.Mode, fingerprint: KeyFingerprint,
+    key: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     precondition(!isOpen, "the engine is lent")
-    guard SealedValue.isPossible(sealed.count), sealed[0] == SealedValue.version,
-      sealed[1] == mode.rawValue,
-      UInt64(bigEndian: sealed.loadUnaligned(fromByteOffset: 2, as: UInt64.self))
-        == fingerprint.bits
-    else { throw Failure(.refused) }
-    let padded = sealed.count - SealedValue.headerBytes - SealedValue.tagBytes
-    reserve(padded)
-    let plain = UnsafeMutableRawBufferPointer(rebasing: plaintext[..<padded])
-    prepare(
-      header: UnsafeRawBufferPointer(rebasing: sealed[..<SealedValue.headerBytes]), mode: mode,
-      key: key, context: context)
+    guard let plain = decrypt(value, mode: mode, fingerprint: fingerprint, key: key) else {
+      throw Failure(.refused)
+    }
     isOpen = true
     defer {
       wipe(plain)
       isOpen = false
     }
-    let good = cipher.open(
-      UnsafeRawBufferPointer(rebasing: sealed[SealedValue.headerBytes...]), key: derivedKey,
-      nonce: derivedNonce, authenticating: authenticated.readable, into: plain)
-    wipe(derived)
-    guard good, let count = Self.length(of: plain) else { throw Failure(.refused) }
+    guard let count = Self.length(of: plain) else { throw Failure(.refused) }
     return try body(
       UnsafeRawBufferPointer(
         rebasing: plain[SealedValue.lengthBytes..<SealedValue.lengthBytes + count]))
+  }
+
+  /// The padded plaintext of `value`, in `plaintext` and the caller's to wipe; nil, and nothing left
+  /// behind, when the value is not what it has to be or its tag does not fit.
+  private func decrypt(
+    _ value: PlacedValue, mode: SealedValue.Mode, fingerprint: KeyFingerprint,
+    key: UnsafeRawBufferPointer
+  ) -> UnsafeMutableRawBufferPointer? {
+    value.sealed.withUnsafeBytes { sealed in
+      guard SealedValue.isPossible(sealed.count), sealed[0] == SealedValue.version,
+        sealed[1] == mode.rawValue,
+        UInt64(bigEndian: sealed.loadUnaligned(fromByteOffset: 2, as: UInt64.self))
+          == fingerprint.bits
+      else { return nil }
+      let padded = sealed.count - SealedValue.headerBytes - SealedValue.tagBytes
+      reserve(padded)
+      let plain = UnsafeMutableRawBufferPointer(rebasing: plaintext[..<padded])
+      hashing.hkdf(key: key, salt: value.salt, info: info(mode.purpose), into: derived)
+      let good = value.authenticated.withUnsafeBytes {
+        cipher.open(
+          UnsafeRawBufferPointer(rebasing: sealed[SealedValue.headerBytes...]), key: derivedKey,
+          nonce: derivedNonce, authenticating: $0, into: plain)
+      }
+      wipe(derived)
+      return good ? plain : nil
+    }
   }
 
   /// The length that a padded plaintext states, if the padding is exactly what sealing writes.
@@ -117,41 +131,35 @@ package final class SealEngine {
     let count = Int(UInt32(bigEndian: plain.load(as: UInt32.self)))
     guard count <= SealedValue.plaintextBytesMax, SealedValue.paddedBytes(count) == plain.count
     else { return nil }
-    // Whole words from the first aligned one on, single bytes before it.
-    var index = SealedValue.lengthBytes + count
+    // Whole words from the end on, then the bytes before them.
+    guard let base = plain.baseAddress else { return nil }
+    let start = SealedValue.lengthBytes + count
+    var end = plain.count
     var rest: UInt64 = 0
-    while index < plain.count && index & 7 != 0 {
-      rest |= UInt64(plain[index])
-      index += 1
+    while end &- start >= 8 {
+      end &-= 8
+      rest |= base.load(fromByteOffset: end, as: UInt64.self)
     }
-    while index < plain.count {
-      rest |= plain.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-      index += 8
+    while end > start {
+      end &-= 1
+      rest |= UInt64(base.load(fromByteOffset: end, as: UInt8.self))
     }
     return rest == 0 ? count : nil
-  }
-
-  /// Derives key and nonce, and lays out what is authenticated: the header, then the place.
-  private func prepare(
-    header: UnsafeRawBufferPointer, mode: SealedValue.Mode, key: UnsafeRawBufferPointer,
-    context: SealContext
-  ) {
-    derive(
-      key: key, salt: UnsafeRawBufferPointer(rebasing: header[SealedValue.saltRange]),
-      purpose: mode.purpose, into: derived)
-    authenticated.clear()
-    authenticated.append(header)
-    context.append(to: authenticated)
   }
 
   func derive(
     key: UnsafeRawBufferPointer, salt: UnsafeRawBufferPointer, purpose: StaticString,
     into output: UnsafeMutableRawBufferPointer
   ) {
+    hashing.hkdf(key: key, salt: salt, info: info(purpose), into: output)
+  }
+
+  /// What HKDF takes for `purpose`: its length in 4 bytes, and itself. Lies in `authenticated`.
+  private func info(_ purpose: StaticString) -> UnsafeRawBufferPointer {
     authenticated.clear()
     authenticated.append(bigEndian: UInt32(purpose.utf8CodeUnitCount))
     authenticated.append(purpose)
-    hashing.hkdf(key: key, salt: salt, info: authenticated.readable, into: output)
+    return authenticated.readable
   }
 
   private var derivedKey: UnsafeRawBufferPointer { .init(rebasing: derived[..<32]) }

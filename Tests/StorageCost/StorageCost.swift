@@ -53,19 +53,17 @@ enum StorageCost {
     let parse = nanoseconds(200_000) {
       text.withUnsafeBytes { CredentialSecret(text: $0, hashing: engine.hashing) != nil }
     }
+    let placedWrap = PlacedValue(wrap, at: held)
     let unwrap = nanoseconds(200_000) {
-      wrap.withUnsafeBytes { wrap in
-        let key = try? engine.unwrap(wrap, with: holder.credential, context: held)
-        return key != nil
-      }
+      let key = try? engine.unwrap(placedWrap, with: holder.credential)
+      return key != nil
     }
+    let placedBlob = PlacedValue(blob, at: place)
     let open = nanoseconds(200_000) {
-      blob.withUnsafeBytes { blob in
-        let count: Int? = try? engine.open(blob, under: holder.dataKey, context: place) {
-          plain throws(SealError) in plain.count
-        }
-        return count == 400
+      let count: Int? = try? engine.open(placedBlob, under: holder.dataKey) {
+        plain throws(SealError) in plain.count
       }
+      return count == 400
     }
     let tag = nanoseconds(200_000) {
       text.withUnsafeBytes {

@@ -48,11 +48,10 @@ import Testing
         }
       }
       #expect(sealed == vector.sealed.bytes, "\(vector.name)")
-      let opened = try raw(vector.sealed.bytes) { sealed throws(SealError) in
-        try raw(vector.key.bytes) { key throws(SealError) in
-          try engine.open(
-            sealed, mode: mode, fingerprint: fingerprint, key: key, context: context
-          ) { plain throws(SealError) in [UInt8](plain) }
+      let value = PlacedValue(vector.sealed.bytes, at: context)
+      let opened = try raw(vector.key.bytes) { key throws(SealError) in
+        try engine.open(value, mode: mode, fingerprint: fingerprint, key: key) {
+          plain throws(SealError) in [UInt8](plain)
         }
       }
       #expect(opened == vector.plaintext.bytes, "\(vector.name)")

@@ -98,10 +98,9 @@ import Testing
     key: UnsafeRawBufferPointer, fingerprint: KeyFingerprint
   ) -> Bool {
     do throws(SealError) {
-      try raw(sealed) { sealed throws(SealError) in
-        try engine.open(sealed, mode: mode, fingerprint: fingerprint, key: key, context: context) {
-          _ throws(SealError) in
-        }
+      let value = PlacedValue(sealed, at: context)
+      try engine.open(value, mode: mode, fingerprint: fingerprint, key: key) {
+        _ throws(SealError) in
       }
       return true
     } catch {
@@ -149,7 +148,7 @@ import Testing
     #expect(opened == 0)
     // The same attempt with the one right key, or the zero above would mean nothing.
     for row in rows {
-      let right = row.secret.keyHalf.withBytes {
+      let right = row.secret.withKeyHalf {
         opens(row.wrap, .clientHeld, row.held, key: $0, fingerprint: .zero)
       }
       #expect(right)
@@ -191,8 +190,8 @@ import Testing
     }
     for row in rows {
       let halves = [
-        row.secret.lookupHalf.withBytes { [UInt8]($0) },
-        row.secret.keyHalf.withBytes { [UInt8]($0) }, row.dataKey.secret.withBytes { [UInt8]($0) },
+        row.secret.withLookupHalf { [UInt8]($0) },
+        row.secret.withKeyHalf { [UInt8]($0) }, row.dataKey.secret.withBytes { [UInt8]($0) },
       ]
       for half in halves {
         #expect(!holds(half))
@@ -231,7 +230,7 @@ import Testing
   @Test("gains nothing by swapping any two of the stored values") func swapping() throws {
     var opened = 0
     for row in rows {
-      row.secret.keyHalf.withBytes { half in
+      row.secret.withKeyHalf { half in
         for other in rows where other !== row {
           if opens(other.wrap, .clientHeld, row.held, key: half, fingerprint: .zero) { opened += 1 }
         }

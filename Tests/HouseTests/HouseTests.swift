@@ -13,6 +13,9 @@ import Testing
   func notEmpty() {
     #expect(Repository.sources.count > 50)
     #expect(Repository.targets(of: Repository.text("Package.swift")).count > 20)
+    for folder in ["Shared/Vault/", "Services/Edge/", "Tests/HouseTests/", "migrations/"] {
+      #expect(Repository.sources.contains { $0.path.hasPrefix(folder) }, "\(folder)")
+    }
   }
 
   @Test("files open with their question") func header() {
@@ -54,6 +57,37 @@ import Testing
   @Test("modules import what stands above them") func layers() {
     let targets = Repository.targets(of: Repository.text("Package.swift"))
     check(Repository.sources.flatMap { Rules.layers($0, targets: targets) })
+  }
+
+  /// The layers from the bottom up; a target that is moved in Package.swift must not move a layer.
+  static let order = [
+    "CLinux", "CSQLite", "COpenSSL", "Bytes", "Clocks", "Posix", "Logging", "Metrics", "HTTPCodec",
+    "StrictJSON", "EventLoop", "Transport", "HTTPServer", "HTTPClient", "RPC", "Database", "Vault",
+    "JOSE", "Providers", "Accounts", "Configuration", "ServiceRuntime", "bindery-edge",
+  ]
+
+  @Test("layers stand in their order") func order() {
+    let names = Repository.targets(of: Repository.text("Package.swift")).map(\.name)
+    #expect(names.filter(Self.order.contains) == Self.order)
+  }
+
+  /// Every parser that reads what strangers send or operators write.
+  static let fuzzed = [
+    "http-request-head", "http-response-head", "chunks", "sse", "rpc-frame", "sealed-value",
+    "strict-json", "settings", "tokens", "catalogue", "url", "cookies", "forms", "credential",
+    "key-ring", "addresses",
+  ]
+
+  @Test("every parser is fuzzed from seeds of its own") func fuzzing() {
+    let text = Repository.text("Tests/Fuzz/Fuzz.swift")
+    let targets = text.split(separator: "FuzzTarget(name: \"").dropFirst()
+      .compactMap { $0.split(separator: "\"").first.map(String.init) }
+    #expect(Set(targets) == Set(Self.fuzzed) && targets.count == Self.fuzzed.count)
+    let seeds = Repository.files(in: "Tests/Fuzz/Corpus").compactMap {
+      $0.split(separator: "/").dropFirst(3).first.map(String.init)
+    }
+    #expect(Set(seeds) == Set(targets), "deploy/fuzz --list names the folders")
+    for target in targets { #expect(seeds.filter { $0 == target }.count >= 3, "\(target)") }
   }
 
   @Test("the repository speaks of Bindery alone") func surroundings() {

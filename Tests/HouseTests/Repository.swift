@@ -10,10 +10,12 @@ enum Repository {
     return "/" + parts.joined(separator: "/")
   }()
 
-  /// All Swift files below Shared, Services and Tests.
-  static let sources: [SourceFile] = ["Shared", "Services", "Tests"].flatMap { files(in: $0) }
-    .filter { $0.hasSuffix(".swift") }
-    .map { SourceFile(path: $0, text: text($0)) }
+  /// All Swift files below Shared, Services, Tests and migrations.
+  static let sources: [SourceFile] = ["Shared", "Services", "Tests", "migrations"].flatMap {
+    files(in: $0)
+  }
+  .filter { $0.hasSuffix(".swift") }
+  .map { SourceFile(path: $0, text: text($0)) }
 
   /// Every text of the repository that people or machines read, but published test vectors.
   static let texts: [(path: String, text: String)] = files(in: "")

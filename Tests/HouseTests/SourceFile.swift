@@ -23,6 +23,7 @@ struct SourceFile: Sendable {
   /// The module or service whose folder the file is in.
   var folder: String {
     let parts = path.split(separator: "/")
+    if parts.first == "migrations" { return "Migrations" }
     return parts.count > 1 ? String(parts[1]) : ""
   }
 

@@ -227,29 +227,30 @@ import Testing
     }
   }
 
-  @Test("gains nothing by swapping any two of the stored values") func swapping() throws {
+  @Test("gains nothing by swapping any two of the stored values, of one kind or two")
+  func swapping() throws {
+    let values = rows.flatMap { [$0.wrap, $0.blob] } + rows.compactMap(\.managedWrap)
+    #expect(values.count == 500 && Set(values).count == 500)
+    let master = ring.active.fingerprint
     var opened = 0
+    var own = 0
     for row in rows {
-      row.secret.withKeyHalf { half in
-        for other in rows where other !== row {
-          if opens(other.wrap, .clientHeld, row.held, key: half, fingerprint: .zero) { opened += 1 }
+      /// Puts every stored value into a place of this row, under the key that opens the place.
+      func place(
+        _ held: [UInt8]?, _ mode: SealedValue.Mode, _ context: SealContext,
+        _ fingerprint: KeyFingerprint, _ key: UnsafeRawBufferPointer
+      ) {
+        for value in values
+        where opens(value, mode, context, key: key, fingerprint: fingerprint) {
+          if value == held { own += 1 } else { opened += 1 }
         }
       }
-      row.dataKey.secret.withBytes { key in
-        for other in rows where other !== row {
-          if opens(other.blob, .dataKey, row.sealed, key: key, fingerprint: .zero) { opened += 1 }
-        }
-      }
+      row.secret.withKeyHalf { place(row.wrap, .clientHeld, row.held, .zero, $0) }
+      row.dataKey.secret.withBytes { place(row.blob, .dataKey, row.sealed, .zero, $0) }
       // Managed wraps share one key: only their place keeps them apart.
       guard row.isManaged else { continue }
-      ring.active.secret.withBytes { key in
-        for other in rows where other !== row {
-          guard let wrap = other.managedWrap else { continue }
-          let print = ring.active.fingerprint
-          if opens(wrap, .managed, row.kept, key: key, fingerprint: print) { opened += 1 }
-        }
-      }
+      ring.active.secret.withBytes { place(row.managedWrap, .managed, row.kept, master, $0) }
     }
-    #expect(opened == 0)
+    #expect(opened == 0 && own == 500)
   }
 }

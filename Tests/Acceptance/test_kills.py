@@ -4,9 +4,11 @@
 # hold; what was not is wholly there or wholly not; and the databases are sound.
 # KILL_POINTS_MAX bounds N for each kind of call (default: until the operation survives).
 
+import contextlib
 import http.client
 import os
 import pathlib
+import re
 import shutil
 import signal
 import sqlite3
@@ -73,9 +75,10 @@ class Crash:
         self.person = self.system.person()
         self.points = 0
 
-    def strike(self, call, number, operation):
-        """Runs `operation` under a kill point; gives (acknowledged reply or None, was killed)."""
-        killer = Killer(self.system.pid("auth"), call, number)
+    def strike(self, call, number, operation, victim="auth", done=lambda: True):
+        """Runs `operation` under a kill point; gives (acknowledged reply or None, was killed). What goes
+        on behind the answer is over when `done` says so."""
+        killer = Killer(self.system.pid(victim), call, number)
         os.kill(self.system.process.pid, signal.SIGSTOP)  # nothing is restarted in between
         reply = None
         try:
@@ -84,6 +87,7 @@ class Crash:
             pass
         if reply is None or reply.status >= 300:
             until(lambda: killer.killed, 5, "the kill, for the call failed")
+        until(lambda: killer.killed or done(), 10, "the kill or the end of the work")
         killed = killer.killed
         killer.close()
         if reply is not None and reply.status >= 300:
@@ -150,6 +154,8 @@ def every_point(crash, strike):
         for number in range(1, MOST + 1):
             if not strike(call, number):
                 break
+        else:
+            assert "KILL_POINTS_MAX" in os.environ, f"{call} goes on behind the last kill point"
 
 
 @pytest.mark.parametrize("mode", ["zero_knowledge", "managed"])
@@ -187,6 +193,65 @@ def test_a_kill_while_connecting_leaves_the_old_state_or_the_new(mode, crash, al
 
     every_point(crash, strike)
     assert crash.points >= 5, f"only {crash.points} kill points"
+
+
+def test_a_kill_of_the_scheduler_while_revoking_loses_no_revocation(crash, alpha):
+    """It shreds the token: auth has committed by then, and a sweep finishes what was cut."""
+    def left(prefix):
+        path = f"file:{crash.system.data}/tokens.sqlite?mode=ro"
+        with contextlib.closing(sqlite3.connect(path, uri=True)) as database:
+            return database.execute("SELECT count(*) FROM token_blobs WHERE connection_id LIKE ?",
+                                    (prefix + "%",)).fetchone()[0]
+
+    def strike(call, number):
+        access = crash.person.connect("alpha", key(), "managed")
+        reply, killed = crash.strike(
+            call, number, lambda: crash.person.call("DELETE", f"/api/connections/{access.id}"),
+            "scheduler", lambda: left(access.id) == 0)
+        assert reply, f"a revocation needs no scheduler: {call} {number}"
+        assert access.id not in crash.connections() and not works(access)
+        return killed
+
+    for call in ("pwrite64", "fsync", "fdatasync", "sendto", "sendmsg", "write"):
+        for number in (1, 2, 3):
+            if not strike(call, number):
+                break
+    assert crash.points >= 3, f"only {crash.points} kill points"
+
+    until(lambda: left("") == 0, 60, "the sweep of what was left")
+
+
+# Calls that could change a file, a folder or what a peer believes.
+WRITING = {"write", "writev", "pwrite64", "pwritev", "pwritev2", "fsync", "fdatasync", "msync",
+           "sync_file_range", "ftruncate", "truncate", "fallocate", "unlink", "unlinkat", "rename",
+           "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "mkdir", "mkdirat",
+           "rmdir", "mknod", "mknodat", "fchmod", "chmod", "fchmodat", "fchown", "sendto", "sendmsg",
+           "sendmmsg", "sendfile", "splice", "copy_file_range", "io_uring_enter"}
+
+
+def test_the_kill_points_are_all_the_writing_there_is(catalogue, alpha, tmp_path):
+    """What auth calls while it connects, adds and revokes is among the calls that are struck."""
+    with System(catalogue) as system:
+        person = system.person()
+        trace = tmp_path / "trace"
+        tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", str(trace), "-p",
+                                   str(system.pid("auth"))], stderr=subprocess.DEVNULL)
+        try:
+            status = pathlib.Path(f"/proc/{system.pid('auth')}/task")
+            until(lambda: all("TracerPid:\t0\n" not in task.read_text()
+                              for task in status.glob("*/status")), 10)
+            for mode in ("zero_knowledge", "managed"):
+                access = person.connect("alpha", key(), mode)
+                access.another()
+                access.revoke()
+        finally:
+            tracer.terminate()
+            tracer.wait()
+        made = set(re.findall(r"(?m)^\d+ +(\w+)\(", trace.read_text()))
+        created = re.findall(r"open(?:at)?\([^\n]*O_CREAT[^\n]*", trace.read_text())
+    assert {"pwrite64", "fdatasync"} <= made or {"pwrite64", "fsync"} <= made, made
+    assert made & WRITING <= set(CALLS), made & WRITING - set(CALLS)
+    assert not [line for line in created if ".sqlite" not in line], created
 
 
 @pytest.mark.parametrize("what", ["a connection", "a credential"])

@@ -1,6 +1,7 @@
 # Does the walk in the README work as it is printed? The commands are taken out of the document and
 # run against `bindery demo`; only the port is another. What the demo prints itself is tried too.
 
+import os
 import re
 import signal
 import subprocess
@@ -55,6 +56,26 @@ def test_the_walk_of_the_readme_works_as_printed(demo):
     assert '"success":true' in said.replace(" ", "")
     assert "-32001" in said.splitlines()[-1], "the connection is dead at once"
     assert said.index("hello") < said.index("success") < said.index("-32001")
+
+
+def test_deploy_run_ends_in_the_ready_line_from_any_folder(tmp_path):
+    """The first command of the README, on a tree that is built."""
+    port = free_port()
+    settings = {name: os.environ[name] for name in ("PATH", "HOME", "SWIFT") if name in os.environ}
+    settings |= {"EDGE_LISTEN": f"127.0.0.1:{port}", "AUTH_LISTEN": "none", "BILLING_LISTEN": "none",
+                 **{f"{n.upper()}_OPS_LISTEN": f"127.0.0.1:{free_port()}" for n in SERVICES}}
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen([str(ROOT / "deploy" / "run")], cwd=tmp_path, env=settings,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        try:
+            assert process.stdout.readline() == f"ready http://127.0.0.1:{port}\n".encode()
+            assert (tmp_path / "var" / "data" / "managed-keys.json").stat().st_mode & 0o777 == 0o600
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(40) == 0 and process.stdout.read() == b"", "one line and no more"
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
 
 
 def test_what_the_demo_prints_works_as_printed(demo):

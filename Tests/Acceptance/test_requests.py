@@ -7,7 +7,7 @@ import re
 
 import pytest
 from system import ROOT
-from waiting import until
+from waiting import pause, until
 from wire import Cut, Wire, head
 
 CORPUS = ROOT / "Tests" / "Vectors" / "http" / "invalid"
@@ -352,6 +352,57 @@ def test_a_request_is_read_alike_at_every_byte_split(alpha_access, alpha):
         assert wire.answer().status == 200
     assert len(alpha.requests) == len(data)
     assert {r.body for r in alpha.requests} == {BODY}
+
+
+VALID = sorted((CORPUS.parent / "valid").glob("*.http"))
+
+
+def settled(file, access):
+    """A valid request of the corpus as one for us: our host, a working path, a method we serve."""
+    text = re.sub(rb"(?i)\r\nhost:[^\r]*", b"", decoded(f"../valid/{file}"))
+
+    def line(match):
+        method = match[1] if match[1] in (b"GET", b"POST", b"DELETE") else b"POST"
+        return b"%s %s %s\r\nHost: %s\r\n" % (
+            method, access.path.encode(), match[2], access.system.host.encode())
+
+    return re.sub(rb"(?m)^([A-Z!#$%&'*+.^_`|~-]+) \S+ (HTTP/1\.[01])\r\n", line, text)
+
+
+def understood(access, upstream, pieces, count=None):
+    """Sends pieces; gives the answers and what the upstream was asked. Without a count of answers to
+    wait for, waits until there are no more."""
+    seen, answers = len(upstream.requests), []
+    with access.system.wire(timeout=0.4 if count is None else 10) as wire:
+        for number, piece in enumerate(pieces):
+            if number:
+                pause(0.0005)  # or the kernel would put them together again
+            wire.send(piece)
+        while count is None or len(answers) < count:
+            try:
+                answers.append(wire.answer())
+            except (Cut, TimeoutError):
+                break
+    asked = [(r.method, r.target, [(n, v) for n, v in r.headers if n.lower() != "traceparent"],
+              r.body, r.clean) for r in upstream.requests[seen:]]
+    return [(a.status, a.how, a.header("connection")) for a in answers], asked
+
+
+def test_every_valid_request_of_the_corpus_is_read_alike_at_every_byte_split(alpha_access, alpha):
+    reached = 0
+    for file in VALID:
+        data = settled(file.name, alpha_access)
+        whole = understood(alpha_access, alpha, [data])
+        if not whole[0]:  # a body that is shorter than it says, at the end of a connection
+            continue
+        reached += bool(whole[1])
+        places = range(1, len(data)) if len(data) < 700 else [
+            *range(1, 600), *range(len(data) - 60, len(data))]
+        for at in places:
+            split = understood(alpha_access, alpha, [data[:at], data[at:]], len(whole[0]))
+            assert split == whole, (file.name, at)
+        alpha.reset()
+    assert len(VALID) >= 57 and reached >= 20, reached
 
 
 def test_pipelined_requests_are_answered_in_order(alpha_access, alpha):

@@ -8,7 +8,7 @@ import Posix
 import Transport
 
 /// What is served here and to whom.
-struct Admission: Sendable {
+final class Admission: Sendable {
   /// Authorities in lower case that `Host` may name.
   private let authorities: [[UInt8]]
   /// Origins in lower case, or nil for all.

@@ -36,8 +36,7 @@ extension EdgeHandler {
     _ refusal: Refusal, form: CredentialForm, service: UpstreamService?, id: [UInt8]?,
     persists: Bool, isHead: Bool = false, to connection: ServerConnection
   ) {
-    let body = loop.takeBuffer()
-    defer { loop.giveBack(body) }
+    let body = Buffer(pool: loop.buffers)
     if let code = refusal.code {
       writeRPCError(refusal, code: code, id: id, to: body)
     } else {

@@ -11,16 +11,14 @@ import HTTPServer
 import Transport
 import Vault
 
-/// What is ready to be sent.
+/// What is ready to be sent; the upstream's request head is in the connection's `onward`.
 struct PreparedExchange {
-  /// The upstream's request head, complete.
-  let up: Buffer
   /// Whether the request's body goes up in chunks.
   let reframes: Bool
   let answers: MCPAnswerWriter
 
-  /// Adds a body that was collected, framed as the head says.
-  func append(body: [UInt8]) {
+  /// Adds a body that was collected to the head in `up`, framed as the head says.
+  func append(body: [UInt8], to up: Buffer) {
     guard reframes else { return up.append(body) }
     body.withUnsafeBytes { up.append(chunk: $0) }
     up.appendLastChunk()
@@ -45,7 +43,7 @@ extension EdgeHandler {
     let service = resolved.service
     let shown = try admitSession(head, in: bytes, key)
     let target = try upstreamTarget(call, head, in: bytes, service, key)
-    let up = loop.takeBuffer()
+    let up = connection.onward
     target.withUnsafeBytes {
       UpstreamHead.writeMCP(head, in: bytes, target: $0, service: service, session: shown, to: up)
     }
@@ -54,14 +52,14 @@ extension EdgeHandler {
       sent = UpstreamHead.writeCredential(tokens, service: service, to: up)
     }
     guard sent else {
-      loop.giveBack(up)
+      up.release()
       throw .connectionInError
     }
     up.append("\r\n")
     let answers = MCPAnswerWriter(
       engine: engine, key: key, service: service,
       endpointPrefix: call.part == .legacyStream ? endpointPrefix(call, head, in: bytes) : nil)
-    return PreparedExchange(up: up, reframes: head.framing == .chunked, answers: answers)
+    return PreparedExchange(reframes: head.framing == .chunked, answers: answers)
   }
 
   /// The upstream's own session id, when the client shows one with this connection's tag.
@@ -109,7 +107,7 @@ extension EdgeHandler {
   ) async -> Bool {
     let upstream: UpstreamConnection
     do throws(ConnectError) {
-      let deadline = Instant.now.advanced(by: .seconds(RelayLimits.connectSeconds))
+      let deadline = loop.now.advanced(bySeconds: RelayLimits.connectSeconds)
       let lane = resolved.lane
       if let idle = pool.reuse(lane, parker: connection.parker) {
         upstream = idle
@@ -117,13 +115,13 @@ extension EdgeHandler {
         upstream = try await pool.open(lane, parker: connection.parker, deadline: deadline)
       }
     } catch {
-      loop.giveBack(prepared.up)
+      connection.onward.release()
       let refusal: Refusal = error == .timeout ? .upstreamTimeout : .upstreamUnreachable
       note(resolved, call, status: refusal.status(call.form))
       return await answer(refusal, form: call.form, service: resolved.service, to: connection)
     }
     let relay = Relay(
-      client: connection, upstream: upstream, up: prepared.up, method: call.method,
+      client: connection, upstream: upstream, method: call.method,
       reframesRequest: prepared.reframes, clientIsModern: isModern, keepAlive: keepAlive,
       writer: prepared.answers, limits: world.relayLimits)
     let entry = streams.add(relay, resolved)

@@ -16,7 +16,7 @@ extension EdgeHandler {
     _ connection: ServerConnection, over lane: UpstreamLane, client: IPAddress?
   ) async -> Bool {
     let head = connection.head
-    let up = loop.takeBuffer()
+    let up = connection.onward
     UpstreamHead.writeOwn(
       head, in: connection.input.readable, client: client, secure: connection.stream.isSecure,
       to: up)
@@ -28,7 +28,7 @@ extension EdgeHandler {
     if head.expectsContinue && connection.input.count == connection.headBytes {
       connection.output.append("HTTP/1.1 100 Continue\r\n\r\n")
       guard await connection.flush() else {
-        loop.giveBack(up)
+        up.release()
         return false
       }
     }
@@ -42,11 +42,11 @@ extension EdgeHandler {
           lane, parker: connection.parker, deadline: .now.advanced(by: .seconds(2)))
       }
     } catch {
-      loop.giveBack(up)
+      up.release()
       return await answerUnavailable(connection, keepAlive: keepAlive)
     }
     let relay = Relay(
-      client: connection, upstream: upstream, up: up, method: method, reframesRequest: reframes,
+      client: connection, upstream: upstream, method: method, reframesRequest: reframes,
       clientIsModern: isModern, keepAlive: keepAlive, writer: OwnAnswerWriter(),
       limits: world.ownRelayLimits)
     switch await relay.run(pool: pool) {
@@ -76,10 +76,10 @@ extension EdgeHandler {
 }
 
 /// Passes answers of our own services as they are, without what belongs to one connection.
-struct OwnAnswerWriter: AnswerWriter {
+final class OwnAnswerWriter: AnswerWriter {
   var transforms: Bool { false }
 
-  mutating func writeHead(
+  func writeHead(
     of head: ResponseHead, in bytes: UnsafeRawBufferPointer, to output: Buffer
   ) -> Refusal? {
     output.append(statusLine: head.status)
@@ -90,7 +90,7 @@ struct OwnAnswerWriter: AnswerWriter {
     return nil
   }
 
-  mutating func transform(_ piece: UnsafeRawBufferPointer, into output: Buffer) -> Bool {
+  func transform(_ piece: UnsafeRawBufferPointer, into output: Buffer) -> Bool {
     output.append(piece)
     return true
   }

@@ -98,7 +98,7 @@ final class EdgeHandler: ExchangeHandler {
     if connection.head.expectsContinue && connection.input.count == connection.headBytes {
       connection.output.append("HTTP/1.1 100 Continue\r\n\r\n")
       guard await connection.flush() else {
-        loop.giveBack(prepared.up)
+        connection.onward.release()
         return false
       }
     }
@@ -108,10 +108,10 @@ final class EdgeHandler: ExchangeHandler {
     if let tools = resolved.credential.tools, call.method == .post {
       guard let body = try? await connection.collectBody(), ToolPolicy.permits(body, tools: tools)
       else {
-        loop.giveBack(prepared.up)
+        connection.onward.release()
         return await answer(.networkForbidden, form: call.form, service: service, to: connection)
       }
-      prepared.append(body: body)
+      prepared.append(body: body, to: connection.onward)
     }
     return await exchange(
       prepared, resolved, call, connection, keepAlive: keepAlive, isModern: isModern)

@@ -5,7 +5,7 @@ import Clocks
 import Metrics
 
 /// The instruments of the request path.
-struct EdgeMetrics: Sendable {
+final class EdgeMetrics: Sendable {
   private let requests: Grid<Counter, StatusClass>
   private let seconds: Histogram
   private let refusals: Family<Counter, RefusalLabel>

@@ -103,8 +103,11 @@ final class Guard: Sendable {
   }
 
   /// Counts a request of a connection; gives seconds to wait when the hour's limit is reached.
-  func secondsOverHourlyLimit(_ connection: Digest256, now: UnixTime) -> Int? {
+  func secondsOverHourlyLimit(
+    _ connection: Digest256, now: @autoclosure () -> UnixTime
+  ) -> Int? {
     guard let perHourMax else { return nil }
+    let now = now()
     let hour = now.seconds / 3600
     return state.withLock { state in
       if state.hour != hour {

@@ -7,10 +7,11 @@ import HTTPCodec
 import Vault
 
 /// Writes the answer heads of MCP exchanges.
-struct MCPAnswerWriter: AnswerWriter {
+final class MCPAnswerWriter: AnswerWriter {
   private let engine: SealEngine
   private let service: UpstreamService
-  private let key: HeldKey
+  /// Until the answer's head is written; a legacy stream needs it for longer.
+  private var key: DataKey?
   private var endpoint: LegacyEndpoint?
 
   init(
@@ -18,13 +19,13 @@ struct MCPAnswerWriter: AnswerWriter {
   ) {
     self.engine = engine
     self.service = service
-    self.key = HeldKey(key)
+    self.key = consume key
     endpoint = endpointPrefix.map { LegacyEndpoint(prefix: $0, service: service) }
   }
 
   var transforms: Bool { endpoint != nil }
 
-  mutating func writeHead(
+  func writeHead(
     of head: ResponseHead, in bytes: UnsafeRawBufferPointer, to output: Buffer
   ) -> Refusal? {
     switch head.status {
@@ -50,7 +51,7 @@ struct MCPAnswerWriter: AnswerWriter {
     if streams {
       output.append("cache-control: no-store\r\nx-accel-buffering: no\r\n")
     }
-    if !transforms { key.forget() }
+    if !transforms { key = nil }
     return nil
   }
 
@@ -58,7 +59,7 @@ struct MCPAnswerWriter: AnswerWriter {
     guard !session.isEmpty, session.count <= 1024,
       session.allSatisfy({ (0x21...0x7e).contains($0) })
     else { return false }
-    guard let tag = key.tag(of: session, engine) else { return false }
+    guard let tag = tag(of: session) else { return false }
     output.append("mcp-session-id: ")
     output.append(session)
     output.append(byte: UInt8(ascii: "."))
@@ -67,32 +68,23 @@ struct MCPAnswerWriter: AnswerWriter {
     return true
   }
 
-  mutating func transform(_ piece: UnsafeRawBufferPointer, into output: Buffer) -> Bool {
+  private func tag(of text: UnsafeRawBufferPointer) -> String? {
+    guard key != nil else { return nil }
+    return engine.sessionTag(of: text, under: key!).text
+  }
+
+  func transform(_ piece: UnsafeRawBufferPointer, into output: Buffer) -> Bool {
     guard endpoint != nil else {
       output.append(piece)
       return true
     }
-    switch endpoint!.take(piece, into: output, tag: { key.tag(of: $0, engine) }) {
+    switch endpoint!.take(piece, into: output, tag: tag) {
     case .waiting: return true
     case .done:
       endpoint = nil
-      key.forget()
+      key = nil
       return true
     case .refused: return false
     }
-  }
-}
-
-/// The data key of an exchange until it is not needed any more.
-private final class HeldKey {
-  private var key: DataKey?
-
-  init(_ key: consuming DataKey) { self.key = consume key }
-
-  func forget() { key = nil }
-
-  func tag(of text: UnsafeRawBufferPointer, _ engine: SealEngine) -> String? {
-    guard key != nil else { return nil }
-    return engine.sessionTag(of: text, under: key!).text
   }
 }

@@ -11,7 +11,6 @@ import Transport
 
 extension Relay {
   func pullDown() -> Bool {
-    let output = client.output
     guard output.count < EventLoop.bufferBytes / 2 else { return false }
     var moved = false
     while !answerEnded && failure == nil {
@@ -21,15 +20,14 @@ extension Relay {
         continue
       }
       if answerEnded || failure != nil { return true }
-      if !sentHead, let buffer = down, !buffer.isEmpty, readHead(buffer) {
+      if !sentHead, !down.isEmpty, readHead() {
         moved = true
         continue
       }
       if failure != nil { return true }
-      let buffer = down ?? loop.takeBuffer()
-      down = buffer
-      if buffer.writable.isEmpty { buffer.reserve(1) }
-      switch upstream.stream.read(into: buffer) {
+      guard upstreamStream.canRead else { return moved }
+      if down.writable.isEmpty { down.reserve(1) }
+      switch upstreamStream.read(into: down) {
       case .bytes:
         moved = true
         noteAnswerBytes()
@@ -51,7 +49,7 @@ extension Relay {
       armForAnswer()
     } else if !answerBegan {
       answerBegan = true
-      client.timer.arm(afterSeconds: RelayLimits.headSeconds)
+      timer.arm(afterSeconds: RelayLimits.headSeconds)
     }
   }
 
@@ -70,11 +68,11 @@ extension Relay {
   }
 
   /// Parses the upstream's head and writes the client's; false when more bytes are needed.
-  func readHead(_ buffer: Buffer) -> Bool {
+  func readHead() -> Bool {
     let head = upstream.head
     let length: Int
     do throws(HeadError) {
-      guard let found = try head.parse(buffer.readable, limits: HeadLimits(), answering: method)
+      guard let found = try head.parse(down.readable, limits: HeadLimits(), answering: method)
       else { return false }
       length = found
     } catch {
@@ -89,32 +87,31 @@ extension Relay {
         failure = .refused(.upstreamBroken)
         return false
       }
-      buffer.consume(length)
+      down.consume(length)
       return true
     }
     body = BodyDecoder(head.framing)
     upstreamPersists = head.keepAlive && !body.endsWithConnection && !abandoned
-    isEventStream = head.isEventStream(in: buffer.readable)
+    isEventStream = head.isEventStream(in: down.readable)
     isEncoded = head.first(.contentEncoding) != nil
-    if let refusal = writer.writeHead(of: head, in: buffer.readable, to: client.output) {
-      client.output.clear()
+    if let refusal = writer.writeHead(of: head, in: down.readable, to: output) {
+      output.clear()
       failure = .refused(refusal)
       return false
     }
-    buffer.consume(length)
+    down.consume(length)
     writeFraming(head)
     sentHead = true
     armForAnswer()
     if body.isComplete {
-      guard buffer.isEmpty else { return distrust() }
+      guard down.isEmpty else { return distrust() }
       endAnswer()
     }
-    if isEventStream { upstream.releaseHead() }
+    if isEventStream { upstream.head.release() }
     return true
   }
 
   func writeFraming(_ head: ResponseHead) {
-    let output = client.output
     var persists = keepAlive && !client.isDraining
     switch head.framing {
     case .none:
@@ -139,18 +136,16 @@ extension Relay {
 
   /// Moves decoded body bytes into the client's output; false when more must be read.
   func decodeBody() -> Bool {
-    guard let buffer = down else { return false }
-    let output = client.output
     do throws(ChunkError) {
-      guard let piece = try body.next(from: buffer, atMost: room(in: output)) else {
+      guard let piece = try body.next(from: down, atMost: room(in: output)) else {
         if body.isComplete {
-          guard buffer.isEmpty else { return distrust() }
+          guard down.isEmpty else { return distrust() }
           endAnswer()
           return true
         }
         return false
       }
-      if body.isComplete && !buffer.isEmpty { return distrust() }
+      if body.isComplete && !down.isEmpty { return distrust() }
       bytesDown += UInt64(piece.count)
       let passed = isEventStream ? followed(piece) : piece
       if isEventStream && writer.transforms {
@@ -158,7 +153,6 @@ extension Relay {
       } else {
         append(passed, to: output, chunked: chunksAnswer)
       }
-      // Now, not when the next byte is looked for: while the client is slow, `down` is given back.
       if body.isComplete { endAnswer() }
       return true
     } catch { return distrust() }
@@ -188,7 +182,7 @@ extension Relay {
     if wroteDown {
       failure = .cut(.upstream)
     } else {
-      client.output.clear()
+      output.clear()
       sentHead = false
       failure = .refused(.upstreamBroken)
     }
@@ -196,26 +190,24 @@ extension Relay {
   }
 
   func transform(_ piece: UnsafeRawBufferPointer) -> Bool {
-    let scratch = loop.takeBuffer()
-    defer { loop.giveBack(scratch) }
+    let scratch = Buffer(pool: loop.buffers)
     guard writer.transform(piece, into: scratch) else {
       failure = .cut(.upstream)
       return false
     }
-    if !scratch.isEmpty { append(scratch.readable, to: client.output, chunked: chunksAnswer) }
+    if !scratch.isEmpty { append(scratch.readable, to: output, chunked: chunksAnswer) }
     return true
   }
 
   func endAnswer() {
     guard !answerEnded else { return }
     answerEnded = true
-    if chunksAnswer { client.output.append("0\r\n\r\n") }
+    if chunksAnswer { output.append("0\r\n\r\n") }
   }
 
   func flushDown() -> Bool {
-    let output = client.output
     guard !output.isEmpty else { return false }
-    switch client.stream.write(from: output) {
+    switch clientStream.write(from: output) {
     case .bytes(let count):
       if count > 0 {
         wroteDown = true

@@ -16,24 +16,19 @@ extension Relay {
     var moved = false
     while failure == nil {
       while !requestDone && !answerEnded && failure == nil && fillUp() { moved = true }
-      guard failure == nil, let buffer = up else { return moved }
-      if buffer.isEmpty {
-        up = nil
-        loop.giveBack(buffer)
-        return moved
-      }
-      switch upstream.stream.write(from: buffer) {
+      guard failure == nil, !up.isEmpty else { return moved }
+      switch upstreamStream.write(from: up) {
       case .bytes(let count):
         if count > 0 { touchedUpstream = true }
         moved = true
         if let since = blockedSince { blockedNanoseconds += loop.now.nanoseconds(since: since) }
-        blockedSince = buffer.isEmpty ? nil : loop.now
-        if !buffer.isEmpty { return moved }
+        blockedSince = up.isEmpty ? nil : loop.now
+        if !up.isEmpty { return moved }
       case .wouldBlock: return moved
       case .failed:
         // The upstream may have answered and closed before it read everything; the answer is
         // looked for, and nothing more is sent.
-        buffer.clear(wiping: true)
+        up.clear(wiping: true)
         requestDone = true
         abandoned = true
         return true
@@ -44,15 +39,13 @@ extension Relay {
 
   /// Moves body bytes from the client into `up`; false when there are none now.
   func fillUp() -> Bool {
-    let buffer = up ?? loop.takeBuffer()
-    up = buffer
-    guard room(in: buffer) > RelayLimits.chunkOverhead else { return false }
+    guard room(in: up) > RelayLimits.chunkOverhead else { return false }
     while true {
       do throws(ChunkError) {
-        if let piece = try client.body.next(from: client.input, atMost: room(in: buffer)) {
+        if let piece = try client.body.next(from: client.input, atMost: room(in: up)) {
           bytesUp += UInt64(piece.count)
           keep(piece)
-          append(piece, to: buffer, chunked: reframesRequest)
+          append(piece, to: up, chunked: reframesRequest)
           return true
         }
       } catch {
@@ -62,10 +55,10 @@ extension Relay {
       if client.body.isComplete {
         requestDone = true
         armForAnswer()
-        if reframesRequest { buffer.append("0\r\n\r\n") }
+        if reframesRequest { up.append("0\r\n\r\n") }
         return true
       }
-      switch client.stream.read(into: client.roomyInput()) {
+      switch clientStream.read(into: client.roomyInput()) {
       case .bytes: continue
       case .wouldBlock: return false
       case .end, .failed:

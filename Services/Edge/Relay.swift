@@ -14,22 +14,29 @@ import Transport
 final class Relay<Writer: AnswerWriter>: Cuttable {
   let client: ServerConnection
   let upstream: UpstreamConnection
-  let loop: EventLoop
+  // Their parts, once more: a constant of one's own is reached without counting a reference, one of
+  // another object's is not.
+  let clientStream: Stream
+  let upstreamStream: Stream
+  let timer: Timer
+  /// Bytes on their way up; the caller writes the head into it.
+  let up: Buffer
+  /// Bytes on their way down, framed as the upstream framed them.
+  let down: Buffer
+  /// Bytes on their way down, framed for the client.
+  let output: Buffer
   let method: Method
   let clientIsModern: Bool
   let keepAlive: Bool
-  var writer: Writer
+  let writer: Writer
   let limits: RelayLimits
 
-  /// Bytes on their way up; the caller writes the head into it.
-  var up: Buffer?
   let reframesRequest: Bool
   var requestDone: Bool
 
   /// A copy of a small request body until the answer begins: an error of ours names its id.
   var kept: [UInt8]? = []
 
-  var down: Buffer?
   var status = 0
   var body = BodyDecoder.none
   var interim = 0
@@ -61,14 +68,18 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
   var isRevoked = false
 
   init(
-    client: ServerConnection, upstream: UpstreamConnection, up: Buffer, method: Method,
+    client: ServerConnection, upstream: UpstreamConnection, method: Method,
     reframesRequest: Bool, clientIsModern: Bool, keepAlive: Bool, writer: Writer,
     limits: RelayLimits
   ) {
     self.client = client
     self.upstream = upstream
-    loop = client.loop
-    self.up = up
+    clientStream = client.stream
+    upstreamStream = upstream.stream
+    timer = client.timer
+    up = client.onward
+    down = upstream.input
+    output = client.output
     self.method = method
     self.clientIsModern = clientIsModern
     self.keepAlive = keepAlive
@@ -79,6 +90,7 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
     startedAt = client.loop.now
   }
 
+  var loop: EventLoop { client.loop }
   /// Whether the answer is an event stream that is flowing.
   var isStreaming: Bool { isEventStream && sentHead }
   /// Whether a byte of the request went to the upstream.
@@ -93,11 +105,9 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
   func run(pool: UpstreamPool) async -> RelayOutcome {
     armForAnswer()
     let outcome = await pump()
-    client.timer.disarm()
-    if let buffer = up { loop.giveBack(buffer) }
-    if let buffer = down { loop.giveBack(buffer) }
-    up = nil
-    down = nil
+    timer.disarm()
+    up.release()
+    down.release()
     if outcome == .complete && requestDone && upstreamPersists {
       pool.giveBack(upstream)
     } else {
@@ -114,7 +124,7 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
       if !answerEnded { moved = pullDown() || moved }
       moved = flushDown() || moved
       if let failure { return failure }
-      if answerEnded && client.output.isEmpty { return .complete }
+      if answerEnded && output.isEmpty { return .complete }
       if moved {
         // Two fast sides must not own the loop: others, timers and revocations have their turn.
         rounds += 1
@@ -135,15 +145,15 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
     guard clientLeftAt == nil else { return }  // its half second is not prolonged
     let seconds: Int
     if isStreaming {
-      seconds = client.output.isEmpty ? limits.heartbeatSeconds : client.limits.stallSeconds
+      seconds = output.isEmpty ? limits.heartbeatSeconds : client.limits.stallSeconds
     } else if !requestDone && !sentHead {
-      return client.timer.arm(at: bodyDeadline)
-    } else if sentHead && !client.output.isEmpty {
+      return timer.arm(at: bodyDeadline)
+    } else if sentHead && !output.isEmpty {
       seconds = client.limits.stallSeconds
     } else {
       seconds = limits.answerSeconds
     }
-    client.timer.arm(afterSeconds: seconds)
+    timer.arm(afterSeconds: seconds)
   }
 
   /// Until when the client must have sent more: a grace, then a minimum rate.
@@ -158,14 +168,14 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
   func interruption() -> RelayOutcome? {
     if isRevoked { return sentHead ? .cut(.revoked) : .refused(.credentialRefused) }
     if client.isCut { return sentHead ? .cut(.draining) : .refused(.dependencyDown) }
-    if client.isDraining && isStreaming && client.output.isEmpty && events.isAtBoundary {
+    if client.isDraining && isStreaming && output.isEmpty && events.isAtBoundary {
       return .cut(.draining)
     }
-    if client.stream.peerClosed, let outcome = clientLeft() { return outcome }
-    guard client.timer.fired else { return nil }
+    if clientStream.peerClosed, let outcome = clientLeft() { return outcome }
+    guard timer.fired else { return nil }
     if clientLeftAt != nil { return .clientGone }
     if isStreaming {
-      guard client.output.isEmpty else { return .clientGone }
+      guard output.isEmpty else { return .clientGone }
       beat()
       return nil
     }
@@ -174,7 +184,7 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
       let stall = Duration.seconds(client.limits.stallSeconds)
       let deadline = blockedSince.map { $0.advanced(by: stall) } ?? bodyDeadline
       if deadline > loop.now {
-        client.timer.arm(at: deadline)
+        timer.arm(at: deadline)
         return nil
       }
       return .refused(blockedSince == nil ? .malformed(status: 408) : .upstreamTimeout)
@@ -189,7 +199,7 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
     let left = clientLeftAt ?? loop.now
     if clientLeftAt == nil {
       clientLeftAt = left
-      client.timer.arm(at: left.advanced(by: .milliseconds(500)))
+      timer.arm(at: left.advanced(by: .milliseconds(500)))
     }
     return loop.now >= left.advanced(by: .milliseconds(500)) ? .clientGone : nil
   }
@@ -201,29 +211,27 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
       let beat: StaticString = ":\n\n"
       append(
         UnsafeRawBufferPointer(start: beat.utf8Start, count: beat.utf8CodeUnitCount),
-        to: client.output, chunked: chunksAnswer)
+        to: output, chunked: chunksAnswer)
       _ = flushDown()
     }
-    client.timer.arm(afterSeconds: limits.heartbeatSeconds)
+    timer.arm(afterSeconds: limits.heartbeatSeconds)
   }
 
   /// Ends a stream that we cut ourselves: cleanly where the client can see that it is an end.
   func endStream() async {
-    if isStreaming && events.isAtBoundary && client.output.isEmpty && chunksAnswer {
-      client.output.append("0\r\n\r\n")
+    if isStreaming && events.isAtBoundary && output.isEmpty && chunksAnswer {
+      output.append("0\r\n\r\n")
       _ = await client.flush()
-      client.stream.close()
+      clientStream.close()
     } else {
-      client.stream.close(reset: true)
+      clientStream.close(reset: true)
     }
   }
 
   func release() {
-    if let buffer = down, buffer.isEmpty {
-      down = nil
-      loop.giveBack(buffer)
-    }
-    if isStreaming { client.releaseHead() }
+    if up.isEmpty { up.release() }
+    if down.isEmpty { down.release() }
+    if isStreaming { client.head.release() }
     client.releaseBuffers()
   }
 }

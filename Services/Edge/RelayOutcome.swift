@@ -25,15 +25,15 @@ enum StreamEnd: Equatable {
 }
 
 /// What a relay asks about the heads of its exchange.
-protocol AnswerWriter {
+protocol AnswerWriter: AnyObject {
   /// Writes the head for the client into `output` up to the framing fields, from the upstream's
   /// `head` in `bytes`; or says that the answer is not to be passed on.
-  mutating func writeHead(
+  func writeHead(
     of head: ResponseHead, in bytes: UnsafeRawBufferPointer, to output: Buffer
   ) -> Refusal?
   /// Sees a piece of an event stream and writes what goes to the client in its place.
   /// False when it is not a stream that may be passed on.
-  mutating func transform(_ piece: UnsafeRawBufferPointer, into output: Buffer) -> Bool
+  func transform(_ piece: UnsafeRawBufferPointer, into output: Buffer) -> Bool
   /// Whether `transform` changes bodies; otherwise it is never called.
   var transforms: Bool { get }
 }

@@ -17,8 +17,9 @@ final class StreamRegistry {
   }
 
   private struct Held {
-    let relay: any Cuttable
-    let resolved: ResolvedCredential
+    // Unsafe to spare two counts a request: who adds an exchange holds both until `remove`.
+    unowned(unsafe) let relay: any Cuttable
+    unowned(unsafe) let resolved: ResolvedCredential
     /// Renewed when the credential was found standing, so that one change costs one read.
     var mark: EpochMark
   }

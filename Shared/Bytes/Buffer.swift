@@ -6,20 +6,48 @@ import Glibc
 /// Bytes waiting to be read, with room to write more.
 package final class Buffer {
   @usableFromInline var base: UnsafeMutableRawPointer
-  /// The bytes that fit without growing.
+  /// The bytes that fit without growing; 0 while the memory is given back.
   package private(set) var capacity: Int
   @usableFromInline var readIndex = 0
   @usableFromInline var writeIndex = 0
   @usableFromInline var highWater = 0  // the furthest byte written since the last wipe
+  private let pool: BufferPool?
 
   /// An empty buffer with room for `capacity` bytes.
   package init(capacity: Int) {
     precondition(capacity > 0)
     base = .allocate(byteCount: capacity, alignment: 16)
     self.capacity = capacity
+    pool = nil
   }
 
-  deinit { base.deallocate() }
+  /// An empty buffer that borrows memory from `pool` from the first byte until `release`.
+  package init(pool: BufferPool) {
+    base = pool.nowhere
+    capacity = 0
+    self.pool = pool
+  }
+
+  deinit {
+    clear(wiping: true)
+    free()
+  }
+
+  /// Forgets all bytes and wipes the memory; borrowed memory goes back, and the next byte borrows it
+  /// anew.
+  package func release() {
+    guard capacity > 0 else { return }
+    clear(wiping: true)
+    guard let pool else { return }
+    free()
+    base = pool.nowhere
+    capacity = 0
+  }
+
+  private func free() {
+    guard capacity > 0 else { return }
+    if let pool, capacity == pool.blockBytes { pool.giveBack(base) } else { base.deallocate() }
+  }
 
   /// The number of bytes to read.
   @inlinable package var count: Int { writeIndex - readIndex }
@@ -68,16 +96,19 @@ package final class Buffer {
 
   @usableFromInline func makeRoom(_ count: Int) {
     let held = self.count
-    if capacity - held >= count {
+    if capacity == 0, let pool, count <= pool.blockBytes {
+      base = pool.take()
+      capacity = pool.blockBytes
+    } else if capacity - held >= count {
       memmove(base, base + readIndex, held)
     } else {
-      var grown = capacity * 2
+      var grown = max(capacity * 2, 64)
       while grown - held < count { grown *= 2 }
       let fresh = UnsafeMutableRawPointer.allocate(byteCount: grown, alignment: 16)
-      fresh.copyMemory(from: base + readIndex, byteCount: held)
+      if held > 0 { fresh.copyMemory(from: base + readIndex, byteCount: held) }
       explicit_bzero(base, max(writeIndex, highWater))  // heads and tokens pass through here
       highWater = 0
-      base.deallocate()
+      free()
       base = fresh
       capacity = grown
     }

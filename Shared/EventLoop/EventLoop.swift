@@ -25,12 +25,16 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
   private var freeSlots: ContiguousArray<UInt32> = []
   private var nextGeneration: UInt32 = 1
   private var timers = TimerHeap()
-  private var buffers: ContiguousArray<Buffer> = []
   private var yielded: ContiguousArray<UnsafeContinuation<Void, Never>> = []
 
   private let inbox = Mutex<ContiguousArray<UnownedJob>>([])
   private let awake = Atomic<Bool>(false)
   private let stopping = Atomic<Bool>(false)
+
+  /// The size of a block of `buffers`.
+  package static let bufferBytes = 16 * 1024
+  /// Memory for the buffers of this loop's connections; idle connections hold none.
+  package let buffers = BufferPool(blockBytes: bufferBytes, keptMax: 256)
 
   /// The time when the present round began; cheaper than asking the clock.
   package private(set) var now = Instant.now
@@ -154,22 +158,6 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
   func schedule(_ timer: Timer) { timers.insert(timer) }
   func reschedule(_ timer: Timer) { timers.moveUp(timer) }
   func unschedule(_ timer: Timer) { timers.remove(timer) }
-
-  // MARK: Buffers
-
-  /// The size of the buffers that `takeBuffer` lends.
-  package static let bufferBytes = 16 * 1024
-
-  /// Lends an empty buffer of `bufferBytes`; idle connections hold none.
-  package func takeBuffer() -> Buffer {
-    buffers.popLast() ?? Buffer(capacity: Self.bufferBytes)
-  }
-
-  /// Takes back a lent buffer and wipes it; one that grew is let go.
-  package func giveBack(_ buffer: Buffer) {
-    buffer.clear(wiping: true)
-    if buffer.capacity == Self.bufferBytes && buffers.count < 256 { buffers.append(buffer) }
-  }
 
   // MARK: The rounds
 

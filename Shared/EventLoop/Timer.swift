@@ -5,8 +5,7 @@ import Clocks
 
 /// A deadline that unparks a task.
 package final class Timer {
-  // Unsafe to spare a count on every arm: loops live as long as the process.
-  private unowned(unsafe) let loop: EventLoop
+  private let loop: EventLoop
   private let parker: Parker
   private var deadline: Instant?
   fileprivate var queued = Instant(nanoseconds: 0)

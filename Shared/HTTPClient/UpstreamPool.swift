@@ -18,28 +18,21 @@ package final class UpstreamConnection {
   /// Where it belongs.
   fileprivate unowned let lane: UpstreamLane
   fileprivate var idleSince = Instant(nanoseconds: 0)
-  private var heldHead: ResponseHead?
+  /// Bytes that came from the upstream and were not consumed.
+  package let input: Buffer
+  /// The head of the present answer.
+  package let head = ResponseHead()
 
   fileprivate init(stream: Stream, lane: UpstreamLane) {
     self.stream = stream
     self.lane = lane
+    input = Buffer(pool: stream.loop.buffers)
   }
 
   fileprivate func lend(to parker: Parker) {
     stream.parker = parker
     uses += 1
   }
-
-  /// A head to parse the next answer with, kept from request to request.
-  package var head: ResponseHead {
-    if let heldHead { return heldHead }
-    let head = ResponseHead()
-    heldHead = head
-    return head
-  }
-
-  /// Lets the head go, for answers that live long.
-  package func releaseHead() { heldHead = nil }
 }
 
 /// The idle connections of one tenant at one origin.

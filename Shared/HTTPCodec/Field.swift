@@ -54,7 +54,6 @@ package struct FieldTable: RandomAccessCollection {
 
   init() {
     precondition(KnownField.allCases.count <= 80)
-    fields.reserveCapacity(16)
   }
 
   package var startIndex: Int { 0 }
@@ -76,10 +75,9 @@ package struct FieldTable: RandomAccessCollection {
     fields.first { equalsIgnoringCase($0.name(in: head), name) }
   }
 
-  mutating func removeAll() {
-    guard !fields.isEmpty else { return }
-    fields.removeAll(keepingCapacity: true)
-    firsts = InlineArray(repeating: 0)
+  mutating func removeAll(keepingMemory: Bool = true) {
+    if !fields.isEmpty { firsts = InlineArray(repeating: 0) }
+    fields.removeAll(keepingCapacity: keepingMemory)
   }
 
   /// Reads the field line from `start` to `end` of `base`, which holds no control but tabs.
@@ -106,6 +104,7 @@ package struct FieldTable: RandomAccessCollection {
       nameCount: UInt16(truncatingIfNeeded: colon - start),
       valueStart: UInt16(truncatingIfNeeded: first),
       valueCount: UInt16(truncatingIfNeeded: last - first))
+    if fields.isEmpty { fields.reserveCapacity(16) }
     fields.append(field)
     if known != .other {
       if firsts[Int(known.rawValue)] == 0 {

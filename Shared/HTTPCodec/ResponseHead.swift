@@ -57,6 +57,12 @@ package final class ResponseHead {
     framing = .none
   }
 
+  /// Forgets everything and gives memory back, for exchanges that live long.
+  package func release() {
+    reset()
+    fields.removeAll(keepingMemory: false)
+  }
+
   private func readLines(
     _ base: UnsafeRawPointer, _ bytes: UnsafeRawBufferPointer, _ limits: HeadLimits
   ) throws(HeadError) -> Bool {

@@ -46,9 +46,18 @@ package final class ServerConnection {
 
   var whenTrusted: (() -> Void)?
 
-  private var heldInput: Buffer?
-  private var heldOutput: Buffer?
-  private var heldHead: RequestHead?
+  // Constants, so that the request path neither tests nor counts references to reach them; their
+  // memory is borrowed while they hold something.
+
+  /// Bytes that came from the client and were not consumed.
+  package let input: Buffer
+  /// Bytes that go to the client with the next `flush`.
+  package let output: Buffer
+  /// For the handler: what it sends on for the present request.
+  package let onward: Buffer
+  /// The parsed head of the present request; its offsets count from the front of `input` until the
+  /// head is consumed.
+  package let head = RequestHead()
   /// What is left of the request's body.
   package var body = BodyDecoder.none
   private(set) var isIdle = true
@@ -63,31 +72,9 @@ package final class ServerConnection {
     self.peer = peer
     self.limits = limits
     timer = Timer(loop: loop, parker: parker)
-  }
-
-  /// Bytes that came from the client and were not consumed; lent by the loop's pool.
-  package var input: Buffer {
-    if let heldInput { return heldInput }
-    let buffer = loop.takeBuffer()
-    heldInput = buffer
-    return buffer
-  }
-
-  /// Bytes that go to the client with the next `flush`; lent by the loop's pool.
-  package var output: Buffer {
-    if let heldOutput { return heldOutput }
-    let buffer = loop.takeBuffer()
-    heldOutput = buffer
-    return buffer
-  }
-
-  /// The parsed head of the present request; its offsets count from the front of `input` until the
-  /// head is consumed.
-  package var head: RequestHead {
-    if let heldHead { return heldHead }
-    let head = RequestHead()
-    heldHead = head
-    return head
+    input = Buffer(pool: loop.buffers)
+    output = Buffer(pool: loop.buffers)
+    onward = Buffer(pool: loop.buffers)
   }
 
   /// Notes that the client showed a good credential: it no longer counts as a stranger.
@@ -96,20 +83,11 @@ package final class ServerConnection {
     whenTrusted = nil
   }
 
-  /// Gives idle buffers back; a waiting stream calls it before it parks.
+  /// Gives the memory of empty buffers back; a waiting stream calls it before it parks.
   package func releaseBuffers() {
-    if let buffer = heldInput, buffer.isEmpty {
-      heldInput = nil
-      loop.giveBack(buffer)
-    }
-    if let buffer = heldOutput, buffer.isEmpty {
-      heldOutput = nil
-      loop.giveBack(buffer)
-    }
+    if input.isEmpty { input.release() }
+    if output.isEmpty { output.release() }
   }
-
-  /// Lets the parsed head go, for requests that live long.
-  package func releaseHead() { heldHead = nil }
 
   // MARK: Reading
 
@@ -118,13 +96,13 @@ package final class ServerConnection {
     isIdle = true
     timer.arm(afterSeconds: requests == 0 ? limits.headSeconds : limits.idleSeconds)
     while true {
-      if let buffer = heldInput, !buffer.isEmpty {
+      if !input.isEmpty {
         if isIdle {
           isIdle = false
           timer.arm(afterSeconds: limits.headSeconds)
         }
         do throws(HeadError) {
-          if let length = try head.parse(buffer.readable, limits: limits.head) {
+          if let length = try head.parse(input.readable, limits: limits.head) {
             headBytes = length
             body = BodyDecoder(head.framing)
             requests += 1
@@ -132,20 +110,21 @@ package final class ServerConnection {
             return .request
           }
         } catch {
-          headBytes = buffer.count
+          headBytes = input.count
           return .refused(error)
         }
-        buffer.reserve(1)
       }
       if timer.fired { return isIdle ? .closed : .tooSlow }
       if isCut || (isDraining && isIdle) { return .closed }
-      switch stream.read(into: input) {
-      case .bytes: continue
-      case .wouldBlock:
-        releaseBuffers()
-        await parker.park()
-      case .end, .failed: return .closed
+      if stream.canRead {
+        switch stream.read(into: roomyInput()) {
+        case .bytes: continue
+        case .wouldBlock: break
+        case .end, .failed: return .closed
+        }
       }
+      releaseBuffers()
+      await parker.park()
     }
   }
 
@@ -193,20 +172,19 @@ package final class ServerConnection {
 
   /// `input` with room for at least one byte.
   package func roomyInput() -> Buffer {
-    let buffer = input
-    if buffer.writable.isEmpty { buffer.reserve(1) }
-    return buffer
+    if input.writable.isEmpty { input.reserve(1) }
+    return input
   }
 
   // MARK: Writing
 
   /// Writes all of `output`; false when the client is gone or takes nothing for too long.
   package func flush() async -> Bool {
-    guard let buffer = heldOutput, !buffer.isEmpty else { return stream.isOpen }
+    guard !output.isEmpty else { return stream.isOpen }
     timer.arm(afterSeconds: limits.stallSeconds)
     defer { timer.disarm() }
-    while !buffer.isEmpty {
-      switch stream.write(from: buffer) {
+    while !output.isEmpty {
+      switch stream.write(from: output) {
       case .bytes: timer.arm(afterSeconds: limits.stallSeconds)
       case .wouldBlock:
         if timer.fired || isCut { return false }
@@ -223,10 +201,9 @@ package final class ServerConnection {
     stream.endWriting()
     timer.arm(afterSeconds: 1)
     var left = 256 * 1024
-    let scratch = loop.takeBuffer()
-    defer { loop.giveBack(scratch) }
     while left > 0 && !timer.fired && !isCut {
-      switch stream.read(into: scratch.writable) {
+      input.clear()
+      switch stream.read(into: roomyInput()) {
       case .bytes(let count): left -= count
       case .wouldBlock: await parker.park()
       case .end, .failed: left = 0
@@ -237,10 +214,9 @@ package final class ServerConnection {
   func finish() {
     timer.cancel()
     stream.close()
-    heldInput.map { loop.giveBack($0) }
-    heldOutput.map { loop.giveBack($0) }
-    heldInput = nil
-    heldOutput = nil
+    input.release()
+    output.release()
+    onward.release()
   }
 }
 

@@ -36,6 +36,8 @@ package final class Stream {
   private let watch: Watch
   private var number: Int32
   private var session: TLSSession?
+  /// Whether there is a session: cheaper to ask than the reference, which would be counted.
+  private var hasSession = false
 
   /// Takes over a connected non-blocking socket.
   /// - Throws: `Errno` when the loop can not watch it; the socket is closed then.
@@ -60,25 +62,25 @@ package final class Stream {
   /// The descriptor's number for socket options, -1 when closed.
   package var descriptor: Int32 { number }
   /// Whether a read may find something now.
-  package var canRead: Bool { watch.canRead || session?.hasBuffered == true }
+  package var canRead: Bool { watch.canRead || (hasSession && session?.hasBuffered == true) }
   /// Whether the peer ended or reset its side, as far as the kernel told.
   package var peerClosed: Bool { watch.peerClosed }
   /// Whether the kernel reported room or failure, which ends a connect.
   var isConnected: Bool { watch.canWrite || watch.peerClosed }
   /// Whether bytes travel under TLS.
-  package var isSecure: Bool { session != nil }
+  package var isSecure: Bool { hasSession }
 
   /// Reads what is there, up to the size of `target`.
   package func read(into target: UnsafeMutableRawBufferPointer) -> ReadResult {
     guard number >= 0 else { return .failed }
-    if let session { return session.read(into: target) }
+    if hasSession, let session { return session.read(into: target) }
     return rawRead(into: target)
   }
 
   /// Writes as much of `bytes` as there is room for.
   package func write(_ bytes: UnsafeRawBufferPointer) -> WriteResult {
     guard number >= 0 else { return .failed }
-    if let session { return session.write(bytes) }
+    if hasSession, let session { return session.write(bytes) }
     return rawWrite(bytes)
   }
 
@@ -113,6 +115,7 @@ package final class Stream {
       session?.sendCloseNotify()
     }
     session = nil
+    hasSession = false
     loop.forget(watch)
     _ = Glibc.close(number)
     number = -1
@@ -163,6 +166,7 @@ package final class Stream {
   package func secure(_ session: TLSSession) {
     session.attach(to: self)
     self.session = session
+    hasSession = true
   }
 
   /// The TLS session, when there is one.

@@ -41,7 +41,7 @@ final class EdgeHandler: ExchangeHandler {
     startHousekeeping()
   }
 
-  func serve(_ connection: ServerConnection) async -> Bool {
+  func begin(_ connection: ServerConnection) -> any Exchange {
     let head = connection.head
     let bytes = connection.input.readable
     let client = world.admission.client(of: connection, head, in: bytes)
@@ -52,18 +52,20 @@ final class EdgeHandler: ExchangeHandler {
       if head.wantsUpgrade { throw .malformed(status: 501) }
       try world.admission.check(head, in: bytes)
     } catch {
-      return await answer(error, form: .header, service: nil, to: connection)
+      return refusal(error, form: .header, service: nil, on: connection)
     }
     switch Route(path: head.rawPath(in: bytes)) {
     case .mcp(let service, let credential, let part):
       let call = MCPCall(
         head, in: bytes, service: service, credential: credential, part: part, client: client,
         startedAt: loop.now)
-      return await serve(call, connection)
-    case .auth: return await passOn(connection, over: authLane, client: client)
-    case .billing: return await passOn(connection, over: billingLane, client: client)
-    case .home: return await HomePage.serve(connection)
-    case .unknown: return await answer(.pathUnknown, form: .header, service: nil, to: connection)
+      return begin(call, connection)
+    case .auth:
+      return OwnExchange(connection, over: authLane, client: client, handler: self)
+    case .billing:
+      return OwnExchange(connection, over: billingLane, client: client, handler: self)
+    case .home: return TaskExchange { await HomePage.serve(connection) }
+    case .unknown: return refusal(.pathUnknown, form: .header, service: nil, on: connection)
     }
   }
 
@@ -79,42 +81,28 @@ final class EdgeHandler: ExchangeHandler {
 
   // MARK: MCP
 
-  private func serve(_ call: MCPCall, _ connection: ServerConnection) async -> Bool {
+  private func begin(_ call: MCPCall, _ connection: ServerConnection) -> any Exchange {
     var service: UpstreamService?
-    let resolved: ResolvedCredential
-    let prepared: PreparedExchange
     do throws(Refusal) {
       let bytes = connection.input.readable
       let found = try findService(call, connection.head, in: bytes)
       service = found
       let secret = try shownCredential(call, connection.head, in: bytes)
-      resolved = try resolve(secret, call, found)
+      let resolved = try resolve(secret, call, found)
       connection.trust()
       try permit(resolved, call)
-      prepared = try prepare(resolved, secret, call, connection)
+      let answers = try prepare(resolved, secret, call, connection)
+      return MCPExchange(call, resolved, answers, on: connection, handler: self)
     } catch {
-      return await answer(error, form: call.form, service: service, to: connection)
+      return refusal(error, form: call.form, service: service, on: connection)
     }
-    if connection.head.expectsContinue && connection.input.count == connection.headBytes {
-      connection.output.append("HTTP/1.1 100 Continue\r\n\r\n")
-      guard await connection.flush() else {
-        connection.onward.release()
-        return false
-      }
-    }
-    let keepAlive = connection.head.keepAlive
-    let isModern = connection.head.minorVersion == 1
-    connection.consumeHead()
-    if let tools = resolved.credential.tools, call.method == .post {
-      guard let body = try? await connection.collectBody(), ToolPolicy.permits(body, tools: tools)
-      else {
-        connection.onward.release()
-        return await answer(.networkForbidden, form: call.form, service: service, to: connection)
-      }
-      prepared.append(body: body, to: connection.onward)
-    }
-    return await exchange(
-      prepared, resolved, call, connection, keepAlive: keepAlive, isModern: isModern)
+  }
+
+  private func refusal(
+    _ refusal: Refusal, form: CredentialForm, service: UpstreamService?,
+    on connection: ServerConnection
+  ) -> any Exchange {
+    TaskExchange { await self.answer(refusal, form: form, service: service, to: connection) }
   }
 
   private func findService(

@@ -88,6 +88,7 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
     self.reframesRequest = reframesRequest
     requestDone = client.body.isComplete
     startedAt = client.loop.now
+    armForAnswer()
   }
 
   var loop: EventLoop { client.loop }
@@ -101,10 +102,28 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
     client.parker.unpark()
   }
 
-  /// Runs the exchange to its end. The upstream connection is given back or discarded here.
-  func run(pool: UpstreamPool) async -> RelayOutcome {
-    armForAnswer()
-    let outcome = await pump()
+  /// Moves what can be moved. Nil when it must wait: call it again after the parker's next unpark.
+  func advance() -> RelayOutcome? {
+    for _ in 0..<RelayLimits.roundsPerTurn {
+      var moved = pushUp()
+      if !answerEnded { moved = pullDown() || moved }
+      moved = flushDown() || moved
+      if let failure { return failure }
+      if answerEnded && output.isEmpty { return .complete }
+      guard moved else {
+        if let outcome = interruption() { return outcome }
+        release()
+        return nil
+      }
+    }
+    // Two fast sides must not own the loop: others, timers and revocations have their turn.
+    if let outcome = interruption() { return outcome }
+    client.parker.unpark()
+    return nil
+  }
+
+  /// Ends the exchange, whose outcome is known; the upstream connection is given back or discarded.
+  func finish(_ outcome: RelayOutcome, pool: UpstreamPool) {
     timer.disarm()
     up.release()
     down.release()
@@ -114,29 +133,6 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
       pool.discard(upstream)
     }
     clientPersists = outcome == .complete && clientPersists && client.mayContinue
-    return outcome
-  }
-
-  private func pump() async -> RelayOutcome {
-    var rounds = 0
-    while true {
-      var moved = pushUp()
-      if !answerEnded { moved = pullDown() || moved }
-      moved = flushDown() || moved
-      if let failure { return failure }
-      if answerEnded && output.isEmpty { return .complete }
-      if moved {
-        // Two fast sides must not own the loop: others, timers and revocations have their turn.
-        rounds += 1
-        guard rounds % RelayLimits.roundsPerTurn == 0 else { continue }
-        if let outcome = interruption() { return outcome }
-        await loop.yield()
-        continue
-      }
-      if let outcome = interruption() { return outcome }
-      release()
-      await client.parker.park()
-    }
   }
 
   // MARK: Waiting

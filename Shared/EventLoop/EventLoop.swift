@@ -1,5 +1,5 @@
-// Runs tasks on one thread around one epoll: jobs, socket readiness and timers, in that order, for
-// ever. It is the task executor of everything that touches its sockets, so loop-confined classes
+// Runs tasks on one thread around one epoll: jobs, socket readiness, timers and attendants, in that
+// order, for ever. It is the task executor of everything that touches its sockets, so loop-confined classes
 // need no lock. No blocking work belongs here (that is WorkerPool's), and no policy.
 
 import Bytes
@@ -25,6 +25,8 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
   private var freeSlots: ContiguousArray<UInt32> = []
   private var nextGeneration: UInt32 = 1
   private var timers = TimerHeap()
+  private var turns: ContiguousArray<Parker> = []
+  private var turning: ContiguousArray<Parker> = []
   private var yielded: ContiguousArray<UnsafeContinuation<Void, Never>> = []
 
   private let inbox = Mutex<ContiguousArray<UnownedJob>>([])
@@ -104,6 +106,9 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
     }
   }
 
+  /// Gives the attendant of `parker` a turn in the next round.
+  func enqueue(_ parker: Parker) { turns.append(parker) }
+
   private func wake() {
     // One eventfd write serves all jobs that arrive before the loop looks.
     if awake.exchange(true, ordering: .acquiringAndReleasing) { return }
@@ -173,7 +178,8 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
         rounds += 1
       }
       if stopping.load(ordering: .acquiring) { return }
-      let count = epoll_wait(epoll, events, 256, jobs.isEmpty && yielded.isEmpty ? timeout() : 0)
+      let isIdle = jobs.isEmpty && turns.isEmpty && yielded.isEmpty
+      let count = epoll_wait(epoll, events, 256, isIdle ? timeout() : 0)
       now = .now
       if count > 0 { dispatch(UnsafeBufferPointer(start: events, count: Int(count))) }
       while let timer = timers.popDue(now) { timer.fire(loop: self) }
@@ -181,7 +187,15 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
         for continuation in yielded { continuation.resume() }
         yielded.removeAll(keepingCapacity: true)
       }
+      takeTurns()
     }
+  }
+
+  private func takeTurns() {
+    guard !turns.isEmpty else { return }
+    swap(&turns, &turning)
+    for parker in turning { parker.takeTurn() }
+    turning.removeAll(keepingCapacity: true)
   }
 
   private func runJobs() {

@@ -15,7 +15,11 @@ package final class CollectingHandler: ExchangeHandler {
   package init(_ handler: any RequestHandler) { self.handler = handler }
 
   /// Collects the request, asks the handler and writes its answer.
-  package func serve(_ connection: ServerConnection) async -> Bool {
+  package func begin(_ connection: ServerConnection) -> any Exchange {
+    TaskExchange { await self.serve(connection) }
+  }
+
+  private func serve(_ connection: ServerConnection) async -> Bool {
     guard let facts = RequestFacts(connection) else {
       await refuse(connection, status: 400)
       return false

@@ -91,10 +91,15 @@ package final class ServerConnection {
 
   // MARK: Reading
 
-  /// Waits for the next head. The head stays in `input`; `headBytes` is its length.
-  func receiveHead() async -> HeadOutcome {
+  /// Begins to wait for the next head.
+  func expectHead() {
     isIdle = true
     timer.arm(afterSeconds: requests == 0 ? limits.headSeconds : limits.idleSeconds)
+  }
+
+  /// What came of the wait since `expectHead`; nil when there is nothing yet. The head stays in
+  /// `input`; `headBytes` is its length.
+  func nextHead() -> HeadOutcome? {
     while true {
       if !input.isEmpty {
         if isIdle {
@@ -116,16 +121,16 @@ package final class ServerConnection {
       }
       if timer.fired { return isIdle ? .closed : .tooSlow }
       if isCut || (isDraining && isIdle) { return .closed }
-      if stream.canRead {
-        switch stream.read(into: roomyInput()) {
-        case .bytes: continue
-        case .wouldBlock: break
-        case .end, .failed: return .closed
-        }
+      guard stream.canRead else { break }
+      switch stream.read(into: roomyInput()) {
+      case .bytes: continue
+      case .wouldBlock: break
+      case .end, .failed: return .closed
       }
-      releaseBuffers()
-      await parker.park()
+      break
     }
+    releaseBuffers()
+    return nil
   }
 
   /// The length of the present head; consumed from `input` by the handler or by `consumeHead`.

@@ -10,15 +10,6 @@ import Posix
 import Synchronization
 import Transport
 
-/// Answers requests on one loop; made once per loop.
-package protocol ExchangeHandler: AnyObject {
-  /// Answers the request whose head `connection` just parsed. True when the connection may carry
-  /// another request; then head and body were consumed.
-  func serve(_ connection: ServerConnection) async -> Bool
-  /// Answers what is no request: a refused head (with its status) or one that came too slowly.
-  func refuse(_ connection: ServerConnection, status: Int) async
-}
-
 /// Where and how to listen.
 package struct ListenOptions: Sendable {
   /// Addresses; a TCP address gets one socket per loop, a Unix path one socket on the first loop.
@@ -119,7 +110,7 @@ package final class WebServer: Sendable {
 final class LoopServer {
   private let loop: EventLoop
   private let options: ListenOptions
-  private let handler: any ExchangeHandler
+  fileprivate let handler: any ExchangeHandler
   private var listeners: [Listener] = []
   private var connections: [ObjectIdentifier: ServerConnection] = [:]
   private var perClient: [IPAddress: Int] = [:]
@@ -182,7 +173,7 @@ final class LoopServer {
     loop.spawn {
       let (server, connection) = bound.value
       let ready = secure ? await server.secure(connection) : true
-      if ready { await server.converse(connection) }
+      if ready { await Conversation(connection, server.handler).run() }
       connection.finish()
       server.connections[id] = nil
       connection.trust()
@@ -202,25 +193,5 @@ final class LoopServer {
         deadline: loop.now.advanced(by: .seconds(options.limits.handshakeSeconds)))
       return true
     } catch { return false }
-  }
-
-  private func converse(_ connection: ServerConnection) async {
-    var turns = 0
-    while true {
-      turns += 1
-      // A client that sends requests without end must not own the loop.
-      if turns % 32 == 0 { await loop.yield() }
-      switch await connection.receiveHead() {
-      case .closed: return
-      case .request:
-        if await handler.serve(connection) { continue }
-      case .refused(let error):
-        await handler.refuse(connection, status: error.status)
-      case .tooSlow:
-        await handler.refuse(connection, status: 408)
-      }
-      if connection.stream.isOpen && !connection.isCut { await connection.closeAfterAnswer() }
-      return
-    }
   }
 }

@@ -22,7 +22,11 @@ final class DemoServer: ExchangeHandler {
     return try await WebServer(options, loops: [loop]) { _ in DemoServer(key: key) }
   }
 
-  func serve(_ connection: ServerConnection) async -> Bool {
+  func begin(_ connection: ServerConnection) -> any Exchange {
+    TaskExchange { await self.serve(connection) }
+  }
+
+  private func serve(_ connection: ServerConnection) async -> Bool {
     let head = connection.head
     let bytes = connection.input.readable
     let method = head.method

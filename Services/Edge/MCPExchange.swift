@@ -1,0 +1,153 @@
+// The second half of an MCP request's life: the upstream's head is ready; find a connection, relay,
+// record, and answer what went wrong.
+
+import Bytes
+import Clocks
+import HTTPClient
+import HTTPCodec
+import HTTPServer
+import Transport
+
+/// One MCP request on its way.
+final class MCPExchange: Exchange {
+  private let handler: EdgeHandler
+  private let connection: ServerConnection
+  private let resolved: ResolvedCredential
+  private let call: MCPCall
+  private let answers: MCPAnswerWriter
+  private let keepAlive: Bool
+  private let isModern: Bool
+  private let reframes: Bool
+  /// The body is looked at before anything is sent.
+  private let isScreened: Bool
+  private let awaitsContinue: Bool
+  private var relay: Relay<MCPAnswerWriter>?
+  private var entry: StreamRegistry.Entry?
+  private var outcome: RelayOutcome?
+
+  /// An exchange whose upstream head stands in the connection's `onward`.
+  init(
+    _ call: MCPCall, _ resolved: ResolvedCredential, _ answers: MCPAnswerWriter,
+    on connection: ServerConnection, handler: EdgeHandler
+  ) {
+    self.handler = handler
+    self.connection = connection
+    self.resolved = resolved
+    self.call = call
+    self.answers = answers
+    let head = connection.head
+    keepAlive = head.keepAlive
+    isModern = head.minorVersion == 1
+    reframes = head.framing == .chunked
+    isScreened = resolved.credential.tools != nil && call.method == .post
+    awaitsContinue = head.expectsContinue && connection.input.count == connection.headBytes
+    connection.consumeHead()
+  }
+
+  func advance() -> Progress {
+    if relay == nil && !awaitsContinue && !isScreened,
+      let idle = handler.pool.reuse(resolved.lane, parker: connection.parker)
+    {
+      start(over: idle)
+    }
+    guard let relay else { return .needsTask }
+    guard let outcome = relay.advance() else { return .waits }
+    relay.finish(outcome, pool: handler.pool)
+    if let entry { handler.streams.remove(entry) }
+    return end(relay, outcome)
+  }
+
+  func work() async -> Progress {
+    if let outcome { return .done(persists: await settle(outcome)) }
+    if awaitsContinue {
+      connection.output.append("HTTP/1.1 100 Continue\r\n\r\n")
+      guard await connection.flush() else {
+        connection.onward.release()
+        return .done(persists: false)
+      }
+    }
+    if isScreened {
+      guard let body = try? await connection.collectBody(), let tools = resolved.credential.tools,
+        ToolPolicy.permits(body, tools: tools)
+      else {
+        connection.onward.release()
+        return .done(persists: await answer(.networkForbidden))
+      }
+      append(body)
+    }
+    do throws(ConnectError) {
+      start(over: try await connect())
+      return .waits
+    } catch {
+      connection.onward.release()
+      let refusal: Refusal = error == .timeout ? .upstreamTimeout : .upstreamUnreachable
+      note(status: refusal.status(call.form))
+      return .done(persists: await answer(refusal))
+    }
+  }
+
+  /// Adds a body that was collected, framed as the head says.
+  private func append(_ body: [UInt8]) {
+    guard reframes else { return connection.onward.append(body) }
+    body.withUnsafeBytes { connection.onward.append(chunk: $0) }
+    connection.onward.appendLastChunk()
+  }
+
+  private func connect() async throws(ConnectError) -> UpstreamConnection {
+    let lane = resolved.lane
+    if let idle = handler.pool.reuse(lane, parker: connection.parker) { return idle }
+    let deadline = Instant.now.advanced(bySeconds: RelayLimits.connectSeconds)
+    return try await handler.pool.open(lane, parker: connection.parker, deadline: deadline)
+  }
+
+  private func start(over upstream: UpstreamConnection) {
+    let relay = Relay(
+      client: connection, upstream: upstream, method: call.method, reframesRequest: reframes,
+      clientIsModern: isModern, keepAlive: keepAlive, writer: answers,
+      limits: handler.world.relayLimits)
+    self.relay = relay
+    entry = handler.streams.add(relay, resolved)
+  }
+
+  private func end(_ relay: Relay<MCPAnswerWriter>, _ outcome: RelayOutcome) -> Progress {
+    switch outcome {
+    case .complete:
+      note(status: relay.status)
+      return .done(persists: relay.clientPersists)
+    case .refused(let refusal): note(status: refusal.status(call.form))
+    case .clientGone:
+      note(status: 499)
+      return .done(persists: false)
+    case .cut(let end):
+      note(status: relay.status)
+      handler.world.metrics.cut(end)
+      guard end == .draining || end == .revoked else {
+        connection.stream.close(reset: true)
+        return .done(persists: false)
+      }
+    }
+    self.outcome = outcome
+    return .needsTask
+  }
+
+  /// Answers or ends what did not complete. True when the connection may carry another request.
+  private func settle(_ outcome: RelayOutcome) async -> Bool {
+    if case .refused(let refusal) = outcome {
+      return await answer(refusal, keptBody: relay?.takeKeptBody() ?? [])
+    }
+    await relay?.endStream()
+    return false
+  }
+
+  private func answer(_ refusal: Refusal, keptBody: [UInt8]? = nil) async -> Bool {
+    await handler.answer(
+      refusal, form: call.form, service: resolved.service, keptBody: keptBody, to: connection)
+  }
+
+  private func note(status: Int) {
+    let took = handler.loop.now.nanoseconds(since: call.startedAt)
+    handler.record.note(
+      resolved.use, status: status, method: call.rpcMethod, took: took, client: call.client)
+    handler.world.metrics.finished(service: resolved.service.row, status: status, took: took)
+  }
+}

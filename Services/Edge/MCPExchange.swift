@@ -45,12 +45,7 @@ final class MCPExchange: Exchange {
   }
 
   func advance() -> Progress {
-    if relay == nil && !awaitsContinue && !isScreened,
-      let idle = handler.pool.reuse(resolved.lane, parker: connection.parker)
-    {
-      start(over: idle)
-    }
-    guard let relay else { return .needsTask }
+    guard let relay = relay ?? startOverIdle() else { return .needsTask }
     guard let outcome = relay.advance() else { return .waits }
     relay.finish(outcome, pool: handler.pool)
     if let entry { handler.streams.remove(entry) }
@@ -100,13 +95,20 @@ final class MCPExchange: Exchange {
     return try await handler.pool.open(lane, parker: connection.parker, deadline: deadline)
   }
 
-  private func start(over upstream: UpstreamConnection) {
+  private func startOverIdle() -> Relay<MCPAnswerWriter>? {
+    guard !awaitsContinue, !isScreened else { return nil }
+    return handler.pool.reuse(resolved.lane, parker: connection.parker).map { start(over: $0) }
+  }
+
+  @discardableResult
+  private func start(over upstream: UpstreamConnection) -> Relay<MCPAnswerWriter> {
     let relay = Relay(
       client: connection, upstream: upstream, method: call.method, reframesRequest: reframes,
       clientIsModern: isModern, keepAlive: keepAlive, writer: answers,
       limits: handler.world.relayLimits)
     self.relay = relay
     entry = handler.streams.add(relay, resolved)
+    return relay
   }
 
   private func end(_ relay: Relay<MCPAnswerWriter>, _ outcome: RelayOutcome) -> Progress {

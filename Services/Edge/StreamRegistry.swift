@@ -17,8 +17,9 @@ final class StreamRegistry {
   }
 
   private struct Held {
-    // Unsafe to spare two counts a request: who adds an exchange holds both until `remove`.
+    // Unsafe to spare a count a request: who adds an exchange holds it until `remove`.
     unowned(unsafe) let relay: any Cuttable
+    // Unsafe for the same reason.
     unowned(unsafe) let resolved: ResolvedCredential
     /// Renewed when the credential was found standing, so that one change costs one read.
     var mark: EpochMark

@@ -21,7 +21,8 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
 
   private var jobs: ContiguousArray<UnownedJob> = []
   private var running: ContiguousArray<UnownedJob> = []
-  private var watches: ContiguousArray<Watch?> = []
+  // Unsafe to spare a count an event: by slot; a watch's owner keeps it alive until `forget`.
+  private var watches: ContiguousArray<Unmanaged<Watch>?> = []
   private var freeSlots: ContiguousArray<UInt32> = []
   private var nextGeneration: UInt32 = 1
   private var timers = TimerHeap()
@@ -146,13 +147,16 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
       throw failure
     }
     let watch = Watch(slot: slot, generation: generation, parker: parker)
-    if Int(slot) == watches.count { watches.append(watch) } else { watches[Int(slot)] = watch }
+    let held = Unmanaged.passUnretained(watch)
+    if Int(slot) == watches.count { watches.append(held) } else { watches[Int(slot)] = held }
     return watch
   }
 
   /// Forgets a watch. The caller closes the descriptor, which takes it out of the epoll.
   package func forget(_ watch: Watch) {
-    guard let held = watches[Int(watch.slot)], held === watch else { return }
+    guard watches[Int(watch.slot)]?.toOpaque() == Unmanaged.passUnretained(watch).toOpaque() else {
+      return
+    }
     watch.parker = nil
     watches[Int(watch.slot)] = nil
     freeSlots.append(watch.slot)
@@ -213,10 +217,11 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
         continue
       }
       let slot = Int(truncatingIfNeeded: data & 0xffff_ffff)
-      guard slot < watches.count, let watch = watches[slot],
-        watch.generation == UInt32(truncatingIfNeeded: data >> 32)
-      else { continue }  // an event for a descriptor that was closed earlier in this batch
-      watch.note(event.events)
+      guard slot < watches.count, let held = watches[slot] else { continue }
+      held._withUnsafeGuaranteedRef { watch in
+        // Else an event for a descriptor that was closed earlier in this batch.
+        if watch.generation == UInt32(truncatingIfNeeded: data >> 32) { watch.note(event.events) }
+      }
     }
   }
 

@@ -30,7 +30,9 @@ package final class TaskExchange: Exchange {
   /// Runs `body`, which tells whether the connection may carry another request.
   package init(_ body: @escaping () async -> Bool) { self.body = body }
 
+  /// Always in need of the task.
   package func advance() -> Progress { .needsTask }
+  /// Does it all.
   package func work() async -> Progress { .done(persists: await body()) }
 }
 

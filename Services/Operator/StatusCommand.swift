@@ -18,8 +18,10 @@ enum StatusCommand: Command {
 
     Asks the four services over their sockets in BINDERY_RUN_DIR. Ends with 0 when all are ready,
     with 1 when one is not. Run it as the services' user, or as a member of their group.
+    Behind the state stand the counters that are not zero, summed over their labels; /metrics of
+    the ops port has them all.
     --json prints an array of {service, answer: null | {version, uptime_seconds, ready, state,
-    peers}}.
+    peers, counters}}.
     """
 
   private typealias Answer = (service: Service, status: StatusCall.Response?)
@@ -72,7 +74,17 @@ enum StatusCommand: Command {
       let peers = missing.isEmpty ? "" : ", does not reach \(missing.joined(separator: ", "))"
       let state = status.ready || status.state != "ready" ? status.state : "not ready"
       return "\(name) \(state.padded(to: 9)) up \(status.uptimeSeconds) s, "
-        + "version \(status.version)\(peers)\n"
+        + "version \(status.version)\(peers)\(counters(service, status))\n"
+    }.joined()
+  }
+
+  /// `, 12 requests, 1 refusals`: what is not zero, without what all names have in common.
+  private static func counters(_ service: Service, _ status: StatusCall.Response) -> String {
+    let prefix = "bindery_\(service.rawValue)_"
+    return status.counters.filter { $0.value != 0 }.sorted { $0.key < $1.key }.map { name, value in
+      let own = name.hasPrefix(prefix) ? name.dropFirst(prefix.count) : name[...]
+      let words = own.split(separator: "_").filter { $0 != "total" }
+      return ", \(value) \(words.joined(separator: " "))"
     }.joined()
   }
 
@@ -88,6 +100,10 @@ enum StatusCommand: Command {
               ("uptime_seconds", .integer(status.uptimeSeconds)), ("ready", .flag(status.ready)),
               ("state", .text(status.state)),
               ("peers", .object(status.peers.sorted { $0.key < $1.key }.map { ($0, .flag($1)) })),
+              (
+                "counters",
+                .object(status.counters.sorted { $0.key < $1.key }.map { ($0, .integer($1)) })
+              ),
             ])
           } ?? .null
         ))

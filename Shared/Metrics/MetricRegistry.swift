@@ -139,6 +139,21 @@ package final class MetricRegistry: Sendable {
     Exposition.render(entries.withLock { $0 })
   }
 
+  /// Every counter and gauge, summed over its labels; no histogram and nothing that must be asked for.
+  package var totals: [String: Int64] {
+    var found: [String: Int64] = [:]
+    for entry in entries.withLock({ $0 }) {
+      for series in entry.series {
+        switch series.source {
+        case .counter(let counter): found[entry.name, default: 0] &+= Int64(clamping: counter.total)
+        case .gauge(let gauge): found[entry.name, default: 0] &+= gauge.current
+        case .histogram, .observed: break
+        }
+      }
+    }
+    return found
+  }
+
   private func add(_ entry: Entry) {
     precondition(Exposition.isName(entry.name), "a metric's name is letters, digits and _")
     entries.withLock { entries in

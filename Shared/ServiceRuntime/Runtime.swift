@@ -81,7 +81,10 @@ package final class Runtime: Sendable {
     var handlers = handlers
     let readiness = readiness
     let service = service
-    handlers.answer(StatusCall.self) { _, _ in StatusCall.Response(readiness, of: service) }
+    let metrics = metrics
+    handlers.answer(StatusCall.self) { _, _ in
+      StatusCall.Response(readiness, metrics, of: service)
+    }
     let address = SocketAddress.unix(path: "\(settings.common.runDirectory)/\(service.socketName)")
     let (log, policy, loop, all) = (log, policy, loop, handlers)
     let result: Result<LoopBound<RPCServer>, Errno> = await loop.run {
@@ -141,12 +144,12 @@ package final class Runtime: Sendable {
 }
 
 extension StatusCall.Response {
-  init(_ readiness: Readiness, of service: Service) {
+  init(_ readiness: Readiness, _ metrics: MetricRegistry, of service: Service) {
     self.init(
       service: service.rawValue, version: Build.version.description,
       uptimeSeconds: readiness.uptimeSeconds, ready: readiness.isReady, state: readiness.word,
       peers: Dictionary(
         readiness.peerStates.map { ($0.name, $0.isConnected) }, uniquingKeysWith: { $1 }),
-      counters: readiness.counterValues)
+      counters: metrics.totals.merging(readiness.counterValues) { $1 })
   }
 }

@@ -238,14 +238,30 @@ def test_an_edge_that_is_draining_says_that_it_is_not_ready(own_system, alpha):
         until(lambda: not ready(system, "edge"), 5, "not ready")
 
 
-def test_status_tells_of_all_services(own_system):
+def test_status_tells_of_all_services_and_what_they_counted(own_system, alpha):
     system = own_system()
-    done = subprocess.run([str(BIN / "bindery"), "status", "--json"], env=system.environment,
-                          cwd="/", capture_output=True, timeout=20)
-    assert done.returncode == 0, done
-    text = json.dumps(json.loads(done.stdout))
-    for name in SERVICES:
-        assert name in text
+    access = system.person().connect("alpha", key())
+    for _ in range(3):
+        assert access.call().status == 200
+    access.revoke()
+    assert access.call().status == 404
+
+    def status(*words):
+        done = subprocess.run([str(BIN / "bindery"), "status", *words], env=system.environment,
+                              cwd="/", capture_output=True, timeout=20)
+        assert done.returncode == 0, done
+        return done.stdout.decode()
+
+    answers = {a["service"]: a["answer"] for a in json.loads(status("--json"))}
+    assert set(answers) == set(SERVICES)
+    for name, answer in answers.items():
+        assert answer["ready"], name
+    counters = answers["edge"]["counters"]
+    assert counters["bindery_edge_requests_total"] == 3
+    assert counters["bindery_edge_refusals_total"] == 1 and counters["bindery_edge_blocks_total"] == 0
+    lines = {line.split()[0]: line for line in status().splitlines()}
+    assert ", 1 refusals, 3 requests" in lines["edge"] and "blocks" not in lines["edge"]
+    assert "requests" in lines["auth"] and "wal bytes" in lines["scheduler"]
 
 
 def test_the_routes_of_other_services_lead_to_them(own_system):

@@ -1,5 +1,5 @@
 // Whether counting is exact under many threads and the text is what Prometheus reads.
-// That a scraper accepts it is shown by `promtool check metrics` in the acceptance tests.
+// That a scraper accepts it is shown by a parser of Prometheus' own in the acceptance tests.
 
 import Synchronization
 import Testing
@@ -35,6 +35,18 @@ import Testing
     #expect(lines.contains(#"bindery_edge_refreshes_total{outcome="bad"} 7"#))
     #expect(lines.filter { $0.hasPrefix("bindery_edge_requests_total{") }.count == 12)
     #expect(lines.filter { $0 == "# TYPE bindery_edge_requests_total counter" }.count == 1)
+  }
+
+  @Test("totals sum counters and gauges over their labels, and nothing else") func totals() {
+    let registry = MetricRegistry()
+    let family = registry.counters(
+      "bindery_edge_refreshes_total", "Refreshes.", label: "outcome", by: Outcome.self)
+    family[.bad].add(7)
+    family[.good].add(2)
+    registry.gauge("bindery_edge_open", "Open.").add(-3)
+    _ = registry.histogram("bindery_edge_seconds", "Took.")
+    registry.observed("bindery_edge_asked", "Asked.") { 5 }
+    #expect(registry.totals == ["bindery_edge_refreshes_total": 9, "bindery_edge_open": -3])
   }
 
   @Test("a histogram counts cumulatively, a bound belongs to its bucket, the sum is exact")

@@ -12,6 +12,7 @@ import signal
 import urllib.parse
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from system import PASSWORD, System
 from waiting import until
 from wire import Cut, head
@@ -289,6 +290,43 @@ def test_metrics_tell_what_happened_without_telling_about_whom(planted):
     assert "bindery_edge_requests_total" in text
     for line in text.splitlines():
         assert re.fullmatch(r"#.*|[a-z0-9_]+(\{[^}]*\})? [0-9.eE+\-]+(Inf|NaN)?( \d+)?", line), line
+
+
+@pytest.mark.parametrize("name", ["edge", "auth", "billing", "scheduler"])
+def test_metrics_are_read_by_prometheus_and_keep_its_conventions(name, planted):
+    system, _ = planted
+    status, text = system.fetch(system.ops[name], "/metrics")
+    families = list(text_string_to_metric_families(text.decode()))
+    assert status == 200 and len(families) >= 4
+    names = [family.name for family in families]
+    assert len(set(names)) == len(names)
+    for family in families:
+        assert family.name.startswith(f"bindery_{name}_") and family.documentation.endswith(".")
+        assert family.type in ("counter", "gauge", "histogram"), family
+        assert not re.search(r"_(ms|milliseconds|minutes|hours|kb|mb)(_|$)", family.name)
+        series = [(s.name, tuple(sorted(s.labels.items()))) for s in family.samples]
+        assert len(set(series)) == len(series), family.name
+        ends = {s.name.removeprefix(family.name) for s in family.samples}
+        if family.type == "counter":
+            assert ends == {"_total"} and all(s.value >= 0 for s in family.samples)
+        elif family.type == "gauge":
+            assert ends <= {""} and not family.name.endswith(("_total", "_count", "_sum"))
+        else:
+            check_histogram(family)
+
+
+def check_histogram(family):
+    buckets, counts = {}, {}
+    for sample in family.samples:
+        labels = tuple(sorted((n, v) for n, v in sample.labels.items() if n != "le"))
+        if sample.name.endswith("_bucket"):
+            buckets.setdefault(labels, []).append((float(sample.labels["le"]), sample.value))
+        elif sample.name.endswith("_count"):
+            counts[labels] = sample.value
+    assert buckets and set(buckets) == set(counts), family.name
+    for labels, row in buckets.items():
+        assert row == sorted(row) and [v for _, v in row] == sorted(v for _, v in row)
+        assert row[-1] == (float("inf"), counts[labels])
 
 
 def test_the_log_is_one_json_object_per_line(planted):

@@ -10,8 +10,9 @@ import time
 
 import pytest
 from conftest import key
+from system import service
 from waiting import pause, throughout, until
-from wire import Cut, Seconds
+from wire import Cut, Seconds, head
 
 REVOCATIONS = int(os.environ.get("REVOCATIONS", "10000"))
 ROUNDS = 20
@@ -127,6 +128,18 @@ class Listener:
         self.ended_at = time.monotonic()
 
 
+class Legacy(Listener):
+    """The same on the older transport."""
+
+    def __init__(self, access):
+        self.wire, self.ended_at, self.events = access.system.wire(timeout=60), None, 0
+        self.wire.send(head("GET", access.path + "/sse", [
+            ("Host", access.system.host), ("Accept", "text/event-stream")]))
+        assert self.wire.head()[0] == 200
+        assert b"event: endpoint" in self.wire.chunk()
+        threading.Thread(target=self.listen, daemon=True).start()
+
+
 def talking(connection):
     while connection.request():
         connection.stream()
@@ -162,6 +175,36 @@ def test_open_streams_end_within_two_seconds(what, method, silent, alice, alpha)
     ended = 20 + (what == "a connection")
     until(lambda: sum(c.ended.is_set() or c.closed for c in alpha.connections) >= ended, 3,
           "the end of the exchanges upstream")
+
+
+def legacy(connection):
+    """The older transport: an endless stream that begins with where to post."""
+    connection.request()
+    connection.stream()
+    connection.chunk(b"event: endpoint\ndata: /messages?session=1\n\n")
+    connection.wait_for_end(60)
+
+
+@pytest.mark.parametrize("how", [None, signal.SIGSTOP], ids=["all there", "auth and scheduler stopped"])
+def test_a_stream_of_the_legacy_transport_ends_too(how, own_system, scripted, alpha):
+    system = own_system(services=[service("older", alpha.url.replace("/mcp", "/sse"), "sse")])
+    alpha.behaviour = legacy
+    access = system.person().connect("older", key())
+    stays = system.person().connect("older", key())
+    listeners = [Legacy(a) for a in (access, access, stays)]
+    pids = system.pids()
+    os.kill(system.process.pid, signal.SIGSTOP)
+    try:
+        access.revoke()
+        returned = time.monotonic()
+        for name in ("auth", "scheduler") if how else ():
+            os.kill(pids[name], how)
+        until(lambda: all(l.ended_at for l in listeners[:2]), 5, "the end of the streams")
+        assert max(l.ended_at for l in listeners[:2]) - returned < 2.0
+        throughout(lambda: not listeners[2].ended_at, 0.3, "the stream of another")
+    finally:
+        for pid in (system.process.pid, pids["auth"], pids["scheduler"]):
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL], ids=["stopped", "killed"])

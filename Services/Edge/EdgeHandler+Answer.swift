@@ -12,7 +12,7 @@ extension EdgeHandler {
     _ refusal: Refusal, form: CredentialForm, service: UpstreamService?, keptBody: [UInt8]? = nil,
     to connection: ServerConnection
   ) async -> Bool {
-    world.metrics.refused(refusal)
+    metrics.refused(refusal)
     var body = keptBody
     let keepAlive = connection.head.keepAlive
     let isHead = connection.head.method == .head

@@ -35,13 +35,13 @@ extension EdgeHandler {
 
   /// Hands over what was recorded; a batch that can not be written is counted and let go.
   private func writeRecord() async {
-    world.metrics.streams.set(Int64(streams.count))
+    metrics.streams.set(Int64(streams.count))
     let batch = record.drain()
     guard !batch.isEmpty else { return }
     do throws(DatabaseError) {
       try await world.activity.write(batch)
     } catch {
-      world.metrics.lostActivity.add(UInt64(batch.lines.count))
+      metrics.lostActivity.add(UInt64(batch.lines.count))
       world.runtime.log.warning("activity_not_written", ["lines": .count(batch.lines.count)])
     }
   }

@@ -47,8 +47,7 @@ final class MCPExchange: Exchange {
   func advance() -> Progress {
     guard let relay = relay ?? startOverIdle() else { return .needsTask }
     guard let outcome = relay.advance() else { return .waits }
-    relay.finish(outcome, pool: handler.pool)
-    if let entry { handler.streams.remove(entry) }
+    handler.finish(relay, entry, outcome)
     return end(relay, outcome)
   }
 
@@ -89,15 +88,15 @@ final class MCPExchange: Exchange {
   }
 
   private func connect() async throws(ConnectError) -> UpstreamConnection {
-    let lane = resolved.lane
-    if let idle = handler.pool.reuse(lane, parker: connection.parker) { return idle }
+    if let idle = handler.idleUpstream(for: resolved, connection) { return idle }
     let deadline = Instant.now.advanced(bySeconds: RelayLimits.connectSeconds)
-    return try await handler.pool.open(lane, parker: connection.parker, deadline: deadline)
+    return try await handler.pool.open(
+      resolved.lane, parker: connection.parker, deadline: deadline)
   }
 
   private func startOverIdle() -> Relay<MCPAnswerWriter>? {
     guard !awaitsContinue, !isScreened else { return nil }
-    return handler.pool.reuse(resolved.lane, parker: connection.parker).map { start(over: $0) }
+    return handler.idleUpstream(for: resolved, connection).map { start(over: $0) }
   }
 
   @discardableResult
@@ -107,7 +106,7 @@ final class MCPExchange: Exchange {
       clientIsModern: isModern, keepAlive: keepAlive, writer: answers,
       limits: handler.world.relayLimits)
     self.relay = relay
-    entry = handler.streams.add(relay, resolved)
+    entry = handler.note(relay, resolved)
     return relay
   }
 
@@ -122,7 +121,7 @@ final class MCPExchange: Exchange {
       return .done(persists: false)
     case .cut(let end):
       note(status: relay.status)
-      handler.world.metrics.cut(end)
+      handler.metrics.cut(end)
       guard end == .draining || end == .revoked else {
         connection.stream.close(reset: true)
         return .done(persists: false)
@@ -146,10 +145,34 @@ final class MCPExchange: Exchange {
       refusal, form: call.form, service: resolved.service, keptBody: keptBody, to: connection)
   }
 
-  private func note(status: Int) {
-    let took = handler.loop.now.nanoseconds(since: call.startedAt)
-    handler.record.note(
+  private func note(status: Int) { handler.note(resolved, call, status: status) }
+}
+
+// What an exchange asks of its handler: there, the handler's parts are reached without counting.
+extension EdgeHandler {
+  fileprivate func idleUpstream(
+    for resolved: ResolvedCredential, _ connection: ServerConnection
+  ) -> UpstreamConnection? {
+    pool.reuse(resolved.lane, parker: connection.parker)
+  }
+
+  fileprivate func note(
+    _ relay: Relay<MCPAnswerWriter>, _ resolved: ResolvedCredential
+  ) -> StreamRegistry.Entry {
+    streams.add(relay, resolved)
+  }
+
+  fileprivate func finish(
+    _ relay: Relay<MCPAnswerWriter>, _ entry: StreamRegistry.Entry?, _ outcome: RelayOutcome
+  ) {
+    relay.finish(outcome, pool: pool)
+    if let entry { streams.remove(entry) }
+  }
+
+  fileprivate func note(_ resolved: ResolvedCredential, _ call: MCPCall, status: Int) {
+    let took = loop.now.nanoseconds(since: call.startedAt)
+    record.note(
       resolved.use, status: status, method: call.rpcMethod, took: took, client: call.client)
-    handler.world.metrics.finished(service: resolved.service.row, status: status, took: took)
+    metrics.finished(service: resolved.service.row, status: status, took: took)
   }
 }

@@ -15,10 +15,11 @@ package final class Parker {
   private var continuation: UnsafeContinuation<Void, Never>?
   private var signalled = false
   private var attendant: (any Attendant)?
-  private var loop: EventLoop?
+  private var isAttended = false
+  private let loop: EventLoop?
 
-  /// A waiting place with nobody in it.
-  package init() {}
+  /// A waiting place with nobody in it; one with a loop can have an attendant.
+  package init(on loop: EventLoop? = nil) { self.loop = loop }
 
   /// Waits until somebody calls `unpark`; returns at once when that happened before.
   package func park() async {
@@ -30,23 +31,23 @@ package final class Parker {
     signalled = false
   }
 
-  /// Gives `attendant` a turn, now and in a round of `loop` after each `unpark`, until it answers
+  /// Gives `attendant` a turn, now and in a round of the loop after each `unpark`, until it answers
   /// false.
-  package func attend(_ attendant: any Attendant, on loop: EventLoop) async {
-    precondition(continuation == nil, "one task per parker")
+  package func attend(_ attendant: any Attendant) async {
+    precondition(continuation == nil && loop != nil, "one task per parker, which has a loop")
     signalled = false
     guard attendant.turn() else { return }
     self.attendant = attendant
-    self.loop = loop
-    if signalled { loop.enqueue(self) }
+    isAttended = true
+    if signalled { loop?.enqueue(self) }
     // Unsafe for speed: resumed exactly once, because `takeTurn` clears it first.
     await withUnsafeContinuation { continuation = $0 }
   }
 
   /// Wakes the task, or lets its next `park` return at once.
   package func unpark() {
-    if let loop {
-      if !signalled { loop.enqueue(self) }
+    if isAttended {
+      if !signalled { loop?.enqueue(self) }
       signalled = true
       return
     }
@@ -62,7 +63,7 @@ package final class Parker {
     signalled = false
     guard !attendant.turn(), let waiting = continuation else { return }
     self.attendant = nil
-    loop = nil
+    isAttended = false
     continuation = nil
     waiting.resume()
   }

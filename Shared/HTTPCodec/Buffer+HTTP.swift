@@ -17,13 +17,10 @@ extension Buffer {
 
   /// Appends a parsed field as a line of its own.
   package func append(_ field: Field, of head: UnsafeRawBufferPointer) {
-    if let line = field.plainLine(in: head) {
-      append(line)
-    } else {
-      append(field.name(in: head))
-      append(": ")
-      append(field.value(in: head))
-    }
+    if let line = field.plainLine(in: head) { return append(line) }
+    append(field.name(in: head))
+    append(": ")
+    append(field.value(in: head))
     append("\r\n")
   }
 

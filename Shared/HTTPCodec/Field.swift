@@ -18,15 +18,15 @@ package struct Field: Equatable, Sendable {
     slice(head, from: Int(nameStart), count: Int(nameCount))
   }
 
-  /// Name, colon, one blank and value, when they stand in the head just so; else nil.
+  /// Name, colon, one blank, value and line end, when they stand in the head just so; else nil.
   @inline(__always)
   package func plainLine(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
     let gap = Int(nameStart) &+ Int(nameCount)
-    guard valueCount > 0, Int(valueStart) == gap &+ 2,
-      head[gap &+ 1] == 0x20
+    let end = Int(valueStart) &+ Int(valueCount)
+    guard valueCount > 0, Int(valueStart) == gap &+ 2, end &+ 1 < head.count,
+      head[gap &+ 1] == 0x20, head[end] == UInt8(ascii: "\r")
     else { return nil }
-    return slice(
-      head, from: Int(nameStart), count: Int(valueStart) &+ Int(valueCount) &- Int(nameStart))
+    return slice(head, from: Int(nameStart), count: end &+ 2 &- Int(nameStart))
   }
 
   /// The value without the blanks around it, in the bytes that the head was parsed from.

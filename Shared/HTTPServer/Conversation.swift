@@ -69,7 +69,7 @@ final class Conversation: Attendant {
   func run() async {
     connection.expectHead()
     while true {
-      await connection.parker.attend(self, on: connection.loop)
+      await connection.parker.attend(self)
       switch need {
       case .work(let exchange):
         guard case .done(let persists) = await exchange.work() else { continue }

@@ -158,7 +158,7 @@ final class LoopServer {
       guard perClient[client, default: 0] < options.limits.strangersPerClientMax else { return }
     }
     guard connections.count < options.limits.connectionsMax else { return }
-    let parker = Parker()
+    let parker = Parker(on: loop)
     guard let stream = try? Stream(owning: descriptor, loop: loop, parker: parker) else { return }
     let connection = ServerConnection(
       stream: stream, parker: parker, peer: peer, limits: options.limits)

@@ -10,11 +10,11 @@ import Vault
 
 extension EdgeHandler {
   /// Unwraps the data key, opens the token and writes the upstream's head into the connection's
-  /// `onward`; gives what writes the answer.
+  /// `onward`; gives the exchange that sends it.
   func prepare(
     _ resolved: ResolvedCredential, _ secret: borrowing CredentialSecret, _ call: MCPCall,
     _ connection: ServerConnection
-  ) throws(Refusal) -> MCPAnswerWriter {
+  ) throws(Refusal) -> MCPExchange {
     let key: DataKey
     do throws(SealError) {
       key = try engine.unwrap(resolved.wrap, with: secret)
@@ -40,9 +40,11 @@ extension EdgeHandler {
       throw .connectionInError
     }
     up.append("\r\n")
-    return MCPAnswerWriter(
-      engine: engine, key: key, service: service,
-      endpointPrefix: call.part == .legacyStream ? endpointPrefix(call, head, in: bytes) : nil)
+    let endpoint =
+      call.part == .legacyStream
+      ? LegacyEndpoint(prefix: endpointPrefix(call, head, in: bytes), service: service) : nil
+    return MCPExchange(
+      call, resolved, key: key, endpoint: endpoint, on: connection, handler: self)
   }
 
   /// The upstream's own session id, when the client shows one with this connection's tag.

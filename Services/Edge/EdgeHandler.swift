@@ -98,8 +98,7 @@ final class EdgeHandler: ExchangeHandler {
       let resolved = try resolve(secret, call, found)
       connection.trust()
       try permit(resolved, call)
-      let answers = try prepare(resolved, secret, call, connection)
-      return MCPExchange(call, resolved, answers, on: connection, handler: self)
+      return try prepare(resolved, secret, call, connection)
     } catch {
       return refusal(error, form: call.form, service: service, on: connection)
     }

@@ -7,34 +7,39 @@ import HTTPClient
 import HTTPCodec
 import HTTPServer
 import Transport
+import Vault
 
 /// One MCP request on its way.
 final class MCPExchange: Exchange {
-  private let handler: EdgeHandler
+  let handler: EdgeHandler
   private let connection: ServerConnection
   private let resolved: ResolvedCredential
   private let call: MCPCall
-  private let answers: MCPAnswerWriter
+  /// Until the answer's head is written; a legacy stream needs it for longer.
+  var key: DataKey?
+  /// What a legacy stream begins with, until it went out.
+  var endpoint: LegacyEndpoint?
   private let keepAlive: Bool
   private let isModern: Bool
   private let reframes: Bool
   /// The body is looked at before anything is sent.
   private let isScreened: Bool
   private let awaitsContinue: Bool
-  private var relay: Relay<MCPAnswerWriter>?
+  private var relay: Relay?
   private var entry: StreamRegistry.Entry?
   private var outcome: RelayOutcome?
 
   /// An exchange whose upstream head stands in the connection's `onward`.
   init(
-    _ call: MCPCall, _ resolved: ResolvedCredential, _ answers: MCPAnswerWriter,
-    on connection: ServerConnection, handler: EdgeHandler
+    _ call: MCPCall, _ resolved: ResolvedCredential, key: consuming DataKey,
+    endpoint: LegacyEndpoint?, on connection: ServerConnection, handler: EdgeHandler
   ) {
     self.handler = handler
     self.connection = connection
     self.resolved = resolved
     self.call = call
-    self.answers = answers
+    self.key = consume key
+    self.endpoint = endpoint
     let head = connection.head
     keepAlive = head.keepAlive
     isModern = head.minorVersion == 1
@@ -46,7 +51,7 @@ final class MCPExchange: Exchange {
 
   func advance() -> Progress {
     guard let relay = relay ?? startOverIdle() else { return .needsTask }
-    guard let outcome = relay.advance() else { return .waits }
+    guard let outcome = relay.advance(self) else { return .waits }
     handler.finish(relay, entry, outcome)
     return end(relay, outcome)
   }
@@ -94,23 +99,23 @@ final class MCPExchange: Exchange {
       resolved.lane, parker: connection.parker, deadline: deadline)
   }
 
-  private func startOverIdle() -> Relay<MCPAnswerWriter>? {
+  private func startOverIdle() -> Relay? {
     guard !awaitsContinue, !isScreened else { return nil }
     return handler.idleUpstream(for: resolved, connection).map { start(over: $0) }
   }
 
   @discardableResult
-  private func start(over upstream: UpstreamConnection) -> Relay<MCPAnswerWriter> {
+  private func start(over upstream: UpstreamConnection) -> Relay {
     let relay = Relay(
       client: connection, upstream: upstream, method: call.method, reframesRequest: reframes,
-      clientIsModern: isModern, keepAlive: keepAlive, writer: answers,
+      clientIsModern: isModern, keepAlive: keepAlive,
       limits: handler.world.relayLimits)
     self.relay = relay
     entry = handler.note(relay, resolved)
     return relay
   }
 
-  private func end(_ relay: Relay<MCPAnswerWriter>, _ outcome: RelayOutcome) -> Progress {
+  private func end(_ relay: Relay, _ outcome: RelayOutcome) -> Progress {
     switch outcome {
     case .complete:
       note(status: relay.status)
@@ -157,13 +162,13 @@ extension EdgeHandler {
   }
 
   fileprivate func note(
-    _ relay: Relay<MCPAnswerWriter>, _ resolved: ResolvedCredential
+    _ relay: Relay, _ resolved: ResolvedCredential
   ) -> StreamRegistry.Entry {
     streams.add(relay, resolved)
   }
 
   fileprivate func finish(
-    _ relay: Relay<MCPAnswerWriter>, _ entry: StreamRegistry.Entry?, _ outcome: RelayOutcome
+    _ relay: Relay, _ entry: StreamRegistry.Entry?, _ outcome: RelayOutcome
   ) {
     relay.finish(outcome, pool: pool)
     if let entry { streams.remove(entry) }

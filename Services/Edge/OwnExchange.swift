@@ -20,7 +20,7 @@ final class OwnExchange: Exchange {
   private let isModern: Bool
   private let reframes: Bool
   private let awaitsContinue: Bool
-  private var relay: Relay<OwnAnswerWriter>?
+  private var relay: Relay?
   private var outcome: RelayOutcome?
 
   init(
@@ -50,7 +50,7 @@ final class OwnExchange: Exchange {
       start(over: idle)
     }
     guard let relay else { return .needsTask }
-    guard let outcome = relay.advance() else { return .waits }
+    guard let outcome = relay.advance(self) else { return .waits }
     relay.finish(outcome, pool: handler.pool)
     switch outcome {
     case .complete: return .done(persists: relay.clientPersists)
@@ -93,8 +93,7 @@ final class OwnExchange: Exchange {
   private func start(over upstream: UpstreamConnection) {
     relay = Relay(
       client: connection, upstream: upstream, method: method, reframesRequest: reframes,
-      clientIsModern: isModern, keepAlive: keepAlive, writer: OwnAnswerWriter(),
-      limits: handler.world.ownRelayLimits)
+      clientIsModern: isModern, keepAlive: keepAlive, limits: handler.world.ownRelayLimits)
   }
 
   private func answerUnavailable() async -> Bool {
@@ -113,7 +112,7 @@ final class OwnExchange: Exchange {
 }
 
 /// Passes answers of our own services as they are, without what belongs to one connection.
-final class OwnAnswerWriter: AnswerWriter {
+extension OwnExchange: AnswerWriter {
   var transforms: Bool { false }
 
   func writeHead(

@@ -10,17 +10,17 @@ import HTTPServer
 import Transport
 
 extension Relay {
-  func pullDown() -> Bool {
+  func pullDown(_ writer: some AnswerWriter) -> Bool {
     guard output.count < EventLoop.bufferBytes / 2 else { return false }
     var moved = false
     while !answerEnded && failure == nil {
-      if sentHead, decodeBody() {
+      if sentHead, decodeBody(writer) {
         moved = true
         if output.count >= EventLoop.bufferBytes / 2 { return true }
         continue
       }
       if answerEnded || failure != nil { return true }
-      if !sentHead, !down.isEmpty, readHead() {
+      if !sentHead, !down.isEmpty, readHead(writer) {
         moved = true
         continue
       }
@@ -68,7 +68,7 @@ extension Relay {
   }
 
   /// Parses the upstream's head and writes the client's; false when more bytes are needed.
-  func readHead() -> Bool {
+  func readHead(_ writer: some AnswerWriter) -> Bool {
     let head = upstream.head
     let length: Int
     do throws(HeadError) {
@@ -135,7 +135,7 @@ extension Relay {
   }
 
   /// Moves decoded body bytes into the client's output; false when more must be read.
-  func decodeBody() -> Bool {
+  func decodeBody(_ writer: some AnswerWriter) -> Bool {
     do throws(ChunkError) {
       guard let piece = try body.next(from: down, atMost: room(in: output)) else {
         if body.isComplete {
@@ -147,9 +147,9 @@ extension Relay {
       }
       if body.isComplete && !down.isEmpty { return distrust() }
       bytesDown += UInt64(piece.count)
-      let passed = isEventStream ? followed(piece) : piece
+      let passed = isEventStream ? followed(piece, writer) : piece
       if isEventStream && writer.transforms {
-        guard transform(passed) else { return false }
+        guard transform(passed, writer) else { return false }
       } else {
         append(passed, to: output, chunked: chunksAnswer)
       }
@@ -160,7 +160,9 @@ extension Relay {
 
   /// Follows an event stream; gives what of `piece` goes on. Behind a heartbeat a byte order mark
   /// would be text.
-  private func followed(_ piece: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+  private func followed(
+    _ piece: UnsafeRawBufferPointer, _ writer: some AnswerWriter
+  ) -> UnsafeRawBufferPointer {
     guard beganWithBeat else {
       events.scan(piece)
       return piece
@@ -168,9 +170,9 @@ extension Relay {
     let behind = events.scanBehindOurs(piece)
     behind.restored.withUnsafeBytes {
       if writer.transforms {
-        _ = transform($0)
+        _ = transform($0, writer)
       } else {
-        append($0, to: client.output, chunked: chunksAnswer)
+        append($0, to: output, chunked: chunksAnswer)
       }
     }
     return UnsafeRawBufferPointer(rebasing: piece[behind.dropped...])
@@ -189,7 +191,7 @@ extension Relay {
     return false
   }
 
-  func transform(_ piece: UnsafeRawBufferPointer) -> Bool {
+  func transform(_ piece: UnsafeRawBufferPointer, _ writer: some AnswerWriter) -> Bool {
     let scratch = Buffer(pool: loop.buffers)
     guard writer.transform(piece, into: scratch) else {
       failure = .cut(.upstream)

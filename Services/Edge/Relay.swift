@@ -11,7 +11,7 @@ import HTTPServer
 import Transport
 
 /// One exchange under way.
-final class Relay<Writer: AnswerWriter>: Cuttable {
+final class Relay: Cuttable {
   let client: ServerConnection
   let upstream: UpstreamConnection
   // Their parts, once more: a constant of one's own is reached without counting a reference, one of
@@ -28,7 +28,6 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
   let method: Method
   let clientIsModern: Bool
   let keepAlive: Bool
-  let writer: Writer
   let limits: RelayLimits
 
   let reframesRequest: Bool
@@ -69,8 +68,7 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
 
   init(
     client: ServerConnection, upstream: UpstreamConnection, method: Method,
-    reframesRequest: Bool, clientIsModern: Bool, keepAlive: Bool, writer: Writer,
-    limits: RelayLimits
+    reframesRequest: Bool, clientIsModern: Bool, keepAlive: Bool, limits: RelayLimits
   ) {
     self.client = client
     self.upstream = upstream
@@ -83,7 +81,6 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
     self.method = method
     self.clientIsModern = clientIsModern
     self.keepAlive = keepAlive
-    self.writer = writer
     self.limits = limits
     self.reframesRequest = reframesRequest
     requestDone = client.body.isComplete
@@ -102,11 +99,12 @@ final class Relay<Writer: AnswerWriter>: Cuttable {
     client.parker.unpark()
   }
 
-  /// Moves what can be moved. Nil when it must wait: call it again after the parker's next unpark.
-  func advance() -> RelayOutcome? {
+  /// Moves what can be moved, with heads by `writer`. Nil when it must wait: call it again after the
+  /// parker's next unpark.
+  func advance(_ writer: some AnswerWriter) -> RelayOutcome? {
     for _ in 0..<RelayLimits.roundsPerTurn {
       var moved = pushUp()
-      if !answerEnded { moved = pullDown() || moved }
+      if !answerEnded { moved = pullDown(writer) || moved }
       moved = flushDown() || moved
       if let failure { return failure }
       if answerEnded && output.isEmpty { return .complete }

@@ -3,8 +3,8 @@
 //   Admission   is it for us, from an allowed page, from a client that is not blocked?
 //   Route       which service, which credential, which transport?
 //   Resolve     what does the credential open?
-//   EdgeHandler+Exchange, UpstreamHead   unseal the token, write the upstream's head
-//   Relay, MCPAnswerWriter, LegacyEndpoint   bodies both ways, the answer's head
+//   EdgeHandler+Prepare, UpstreamHead   unseal the token, write the upstream's head
+//   MCPExchange, Relay, LegacyEndpoint   bodies both ways, the answer's head
 //   Record, EdgeMetrics   that it happened, and nothing of what was said
 
 import ServiceRuntime

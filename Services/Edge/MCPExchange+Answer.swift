@@ -6,23 +6,7 @@ import Bytes
 import HTTPCodec
 import Vault
 
-/// Writes the answer heads of MCP exchanges.
-final class MCPAnswerWriter: AnswerWriter {
-  private let engine: SealEngine
-  private let service: UpstreamService
-  /// Until the answer's head is written; a legacy stream needs it for longer.
-  private var key: DataKey?
-  private var endpoint: LegacyEndpoint?
-
-  init(
-    engine: SealEngine, key: consuming DataKey, service: UpstreamService, endpointPrefix: [UInt8]?
-  ) {
-    self.engine = engine
-    self.service = service
-    self.key = consume key
-    endpoint = endpointPrefix.map { LegacyEndpoint(prefix: $0, service: service) }
-  }
-
+extension MCPExchange: AnswerWriter {
   var transforms: Bool { endpoint != nil }
 
   func writeHead(
@@ -70,7 +54,7 @@ final class MCPAnswerWriter: AnswerWriter {
 
   private func tag(of text: UnsafeRawBufferPointer) -> String? {
     guard key != nil else { return nil }
-    return engine.sessionTag(of: text, under: key!).text
+    return handler.engine.sessionTag(of: text, under: key!).text
   }
 
   func transform(_ piece: UnsafeRawBufferPointer, into output: Buffer) -> Bool {

@@ -2,6 +2,7 @@
 // browser's page ask it (Origin), and who is asking (address). Built from the settings once; pure.
 
 import Bytes
+import Glibc
 import HTTPCodec
 import HTTPServer
 import Posix
@@ -63,7 +64,10 @@ final class Admission: Sendable {
 
 /// Whether `text` is `lower` apart from the case of ASCII letters.
 func equalsIgnoringCase(_ text: UnsafeRawBufferPointer, _ lower: [UInt8]) -> Bool {
-  guard text.count == lower.count else { return false }
+  guard text.count == lower.count, let start = text.baseAddress else {
+    return text.isEmpty && lower.isEmpty
+  }
+  if memcmp(start, lower, lower.count) == 0 { return true }
   for index in 0..<lower.count {
     let byte = text[index]
     let folded = (0x41...0x5a).contains(byte) ? byte | 0x20 : byte

@@ -50,16 +50,20 @@ package final class Buffer {
   }
 
   /// The number of bytes to read.
-  @inlinable package var count: Int { writeIndex - readIndex }
+  @inlinable package var count: Int { @inline(__always) get { writeIndex - readIndex } }
   /// Whether nothing is left to read.
-  @inlinable package var isEmpty: Bool { writeIndex == readIndex }
+  @inlinable package var isEmpty: Bool { @inline(__always) get { writeIndex == readIndex } }
   /// The bytes to read; valid until the next call that writes.
   @inlinable package var readable: UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(start: base + readIndex, count: writeIndex - readIndex)
+    @inline(__always) get {
+      UnsafeRawBufferPointer(start: base + readIndex, count: writeIndex - readIndex)
+    }
   }
   /// The room behind the last byte; fill it and call `produce`.
   @inlinable package var writable: UnsafeMutableRawBufferPointer {
-    UnsafeMutableRawBufferPointer(start: base + writeIndex, count: capacity - writeIndex)
+    @inline(__always) get {
+      UnsafeMutableRawBufferPointer(start: base + writeIndex, count: capacity - writeIndex)
+    }
   }
 
   /// Marks `count` bytes of `writable` as written.

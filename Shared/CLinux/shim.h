@@ -41,6 +41,15 @@ extern int dl_iterate_phdr(
     int (*visit)(struct bindery_loaded_object *object, unsigned long size, void *context),
     void *context);
 
+/// send(2) and recv(2) as they are. The C library's own, in a process with threads, first make the call
+/// a cancellation point, which costs two atomic writes; nobody cancels our threads.
+static inline long bindery_send(int descriptor, const void *bytes, size_t count, int flags) {
+  return syscall(SYS_sendto, descriptor, bytes, count, flags, (void *)0, 0);
+}
+static inline long bindery_recv(int descriptor, void *bytes, size_t count, int flags) {
+  return syscall(SYS_recvfrom, descriptor, bytes, count, flags, (void *)0, (void *)0);
+}
+
 /// The 64 bits that epoll hands back with an event; `epoll_event` is packed, so Swift sees a union.
 static inline void bindery_epoll_set_data(struct epoll_event *event, unsigned long long data) {
   event->data.u64 = data;

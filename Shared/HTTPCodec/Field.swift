@@ -62,6 +62,7 @@ package struct FieldTable: RandomAccessCollection {
   package subscript(index: Int) -> Field { fields[index] }
 
   /// The first line of `known`, or nil.
+  @inline(__always)
   package func first(_ known: KnownField) -> Field? {
     let number = firsts[Int(known.rawValue)]
     return number == 0 ? nil : fields[Int(number) - 1]

@@ -166,7 +166,8 @@ package enum MediaType {
   package static func essence(
     _ value: UnsafeRawBufferPointer, is expected: StaticString
   ) -> Bool {
-    let end = value.firstIndex(of: UInt8(ascii: ";")) ?? value.count
+    var end = 0
+    while end < value.count, value[end] != UInt8(ascii: ";") { end &+= 1 }
     let essence = trimmingBlanks(UnsafeRawBufferPointer(rebasing: value[..<end]))
     return equalsIgnoringCase(essence, expected)
   }

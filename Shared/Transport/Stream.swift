@@ -126,7 +126,7 @@ package final class Stream {
   func rawRead(into target: UnsafeMutableRawBufferPointer) -> ReadResult {
     guard watch.canRead else { return .wouldBlock }
     while true {
-      let count = recv(number, target.baseAddress, target.count, 0)
+      let count = bindery_recv(number, target.baseAddress, target.count, 0)
       if count > 0 {
         // A short read drained the socket (epoll(7)), unless the end is still to be read.
         if count < target.count && !watch.peerClosed { watch.canRead = false }
@@ -145,7 +145,7 @@ package final class Stream {
 
   func rawWrite(_ bytes: UnsafeRawBufferPointer) -> WriteResult {
     while true {
-      let count = send(number, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+      let count = bindery_send(number, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
       if count >= 0 {
         if count < bytes.count { watch.canWrite = false }
         return .bytes(count)

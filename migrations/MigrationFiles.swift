@@ -3,20 +3,20 @@
 // here and among the resources of this target in Package.swift; a test compares both with the folder.
 
 /// One file of the folder `migrations`, as it was when the executable was built.
-package struct MigrationFile: Sendable {
+public struct MigrationFile: Sendable {
   /// The name without extension, `NNNN_what`.
-  package let name: String
+  public let name: String
   /// Its text, byte for byte.
-  package let text: [UInt8]
+  public let text: [UInt8]
 
   /// A file called `name` that holds `text`.
-  package init(name: String, text: [UInt8]) {
+  public init(name: String, text: [UInt8]) {
     self.name = name
     self.text = text
   }
 
   /// All files, by number. The build drops the leading digit from the names of the constants.
-  package static let all: [MigrationFile] = [
+  public static let all: [MigrationFile] = [
     MigrationFile(name: "0001_bindery_initial", text: PackageResources._001_bindery_initial_sql),
     MigrationFile(name: "0002_tokens_initial", text: PackageResources._002_tokens_initial_sql),
     MigrationFile(name: "0003_stripe_inbox", text: PackageResources._003_stripe_inbox_sql),

@@ -4,7 +4,7 @@
 import Database
 
 /// The refusals of the stores.
-package enum AccountError: Error, Equatable, Sendable {
+public enum AccountError: Error, Equatable, Sendable {
   /// No such record, or not yours.
   case notFound
   /// Somebody signs in with this e-mail address already.
@@ -20,5 +20,5 @@ package enum AccountError: Error, Equatable, Sendable {
 }
 
 extension AccountError: DatabaseErrorConvertible {
-  package init(_ error: DatabaseError) { self = .database(error) }
+  public init(_ error: DatabaseError) { self = .database(error) }
 }

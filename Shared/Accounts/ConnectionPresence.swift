@@ -4,7 +4,7 @@
 import Database
 
 /// How much is left of a connection.
-package enum ConnectionPresence: Sendable, Equatable {
+public enum ConnectionPresence: Sendable, Equatable {
   /// Its row is there and not revoked.
   case live
   /// Revoked; what belongs to it must go.
@@ -13,7 +13,7 @@ package enum ConnectionPresence: Sendable, Equatable {
   case absent
 
   /// Whether and how the connection called `id` is there.
-  package static func of(
+  public static func of(
     _ id: String, in database: Connection
   ) throws(DatabaseError) -> ConnectionPresence {
     precondition(database.file.kind == .bindery)

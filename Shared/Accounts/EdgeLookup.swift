@@ -7,39 +7,39 @@ import Database
 import Posix
 
 /// What the edge needs to know about a credential that it was shown.
-package struct EdgeCredential: Sendable {
-  package let credentialID: CredentialID
-  package let connectionID: ConnectionID
-  package let ownerID: UserID
-  package let service: String
+public struct EdgeCredential: Sendable {
+  public let credentialID: CredentialID
+  public let connectionID: ConnectionID
+  public let ownerID: UserID
+  public let service: String
   /// Never `revoked`: that is no answer at all.
-  package let status: ConnectionStatus
+  public let status: ConnectionStatus
   /// Whether the provider wants the person's consent anew.
-  package let needsReauth: Bool
+  public let needsReauth: Bool
   /// The data key, sealed under the credential's second half.
-  package let wrap: [UInt8]
+  public let wrap: [UInt8]
   /// From where the connection may be used; nil for anywhere.
-  package let connectionNetworks: NetworkPolicy?
+  public let connectionNetworks: NetworkPolicy?
   /// From where the credential may be used; nil for anywhere.
-  package let credentialNetworks: NetworkPolicy?
+  public let credentialNetworks: NetworkPolicy?
   /// The only tools it may call; nil for all.
-  package let tools: [String]?
+  public let tools: [String]?
   /// When the credential ends; compare on every request.
-  package let expiresAt: UnixTime?
+  public let expiresAt: UnixTime?
   /// Which record this is of; see `RevocationEpochs.isCurrent`.
-  package let mark: EpochMark
+  public let mark: EpochMark
 
   /// Whether a caller at `address` may use it.
-  package func admits(_ address: IPAddress) -> Bool {
+  public func admits(_ address: IPAddress) -> Bool {
     connectionNetworks?.admits(address) ?? true && credentialNetworks?.admits(address) ?? true
   }
 }
 
 /// Point reads for the edge. One instance for each event loop: it belongs to the thread that made
 /// its connection.
-package final class EdgeLookup {
+public final class EdgeLookup {
   /// Bytes of the lookup value, SHA-256 of a credential's first half.
-  package static let lookupBytes = 32
+  public static let lookupBytes = 32
 
   private let connection: Connection
   private let epochs: RevocationEpochs
@@ -47,7 +47,7 @@ package final class EdgeLookup {
 
   /// Reads through `connection`, opened read-only on the calling thread.
   /// - Parameter named: what the names in network policies stand for.
-  package init(
+  public init(
     _ connection: Connection, epochs: RevocationEpochs, named: NamedNetworks = .standard
   ) {
     self.connection = connection
@@ -57,7 +57,7 @@ package final class EdgeLookup {
 
   /// The live credential with this lookup value, nil when there is none.
   /// - Parameter lookup: 32 bytes.
-  package func find(_ lookup: UnsafeRawBufferPointer) throws(AccountError) -> EdgeCredential? {
+  public func find(_ lookup: UnsafeRawBufferPointer) throws(AccountError) -> EdgeCredential? {
     precondition(lookup.count == Self.lookupBytes)
     let found = try epochs.marking { () throws(AccountError) -> (Fields, ConnectionID)? in
       guard let fields = try read(lookup) else { return nil }
@@ -68,7 +68,7 @@ package final class EdgeLookup {
   }
 
   /// Whether `credential`, found earlier, still stands: one load, or a read when that says so.
-  package func stillStands(
+  public func stillStands(
     _ credential: EdgeCredential, lookup: UnsafeRawBufferPointer
   ) throws(AccountError) -> Bool {
     epochs.isCurrent(credential.mark) ? true : try read(lookup) != nil

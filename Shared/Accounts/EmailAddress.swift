@@ -2,17 +2,17 @@
 // printable ASCII, one @, a dotted host name; what is refused here could be read in two ways there.
 
 /// An e-mail address that one account may sign in with.
-package struct EmailAddress: Hashable, Sendable {
+public struct EmailAddress: Hashable, Sendable {
   /// The most characters of an address (RFC 5321 section 4.5.3.1.3).
-  package static let charactersMax = 254
+  public static let charactersMax = 254
 
   /// As it was typed.
-  package let text: String
+  public let text: String
   /// Lower-cased: two addresses with one key are one account.
-  package let key: String
+  public let key: String
 
   /// The address that `text` spells, or nil.
-  package init?(_ text: String) {
+  public init?(_ text: String) {
     let bytes = Array(text.utf8)
     guard bytes.count <= Self.charactersMax,
       let at = bytes.firstIndex(of: UInt8(ascii: "@")),

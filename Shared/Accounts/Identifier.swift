@@ -5,12 +5,12 @@ import Bytes
 import Clocks
 
 /// The identifier of one record of a kind.
-package struct Identifier<Kind>: Hashable, Sendable, CustomStringConvertible {
+public struct Identifier<Kind>: Hashable, Sendable, CustomStringConvertible {
   /// 36 characters, 8-4-4-4-12 lower-case hexadecimal digits.
-  package let text: String
+  public let text: String
 
   /// A fresh identifier (RFC 9562, version 4).
-  package static func random() -> Identifier { Identifier(bytes: Randomness.bytes(count: 16)) }
+  public static func random() -> Identifier { Identifier(bytes: Randomness.bytes(count: 16)) }
 
   init(bytes: [UInt8]) {
     precondition(bytes.count == 16)
@@ -27,7 +27,7 @@ package struct Identifier<Kind>: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// The identifier that `text` spells exactly, or nil.
-  package init?(_ text: String) {
+  public init?(_ text: String) {
     guard text.utf8.count == 36 else { return nil }
     for (index, byte) in text.utf8.enumerated() {
       switch index {
@@ -40,26 +40,26 @@ package struct Identifier<Kind>: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// The 36 characters.
-  package var description: String { text }
+  public var description: String { text }
 }
 
 /// What identifiers are of.
-package enum IdentifierKind {
+public enum IdentifierKind {
   /// A person.
-  package enum User {}
+  public enum User {}
   /// A connected service.
-  package enum Connection {}
+  public enum Connection {}
   /// A secret URL and API key.
-  package enum Credential {}
+  public enum Credential {}
   /// A sign-in.
-  package enum Session {}
+  public enum Session {}
 }
 
 /// Names a person.
-package typealias UserID = Identifier<IdentifierKind.User>
+public typealias UserID = Identifier<IdentifierKind.User>
 /// Names a connected service.
-package typealias ConnectionID = Identifier<IdentifierKind.Connection>
+public typealias ConnectionID = Identifier<IdentifierKind.Connection>
 /// Names a secret URL and API key.
-package typealias CredentialID = Identifier<IdentifierKind.Credential>
+public typealias CredentialID = Identifier<IdentifierKind.Credential>
 /// Names a sign-in.
-package typealias SessionID = Identifier<IdentifierKind.Session>
+public typealias SessionID = Identifier<IdentifierKind.Session>

@@ -5,37 +5,37 @@
 import Posix
 
 /// Ranges that have a name of their own; the operator may set others.
-package struct NamedNetworks: Sendable, Equatable {
+public struct NamedNetworks: Sendable, Equatable {
   private let ranges: [String: [CIDR]]
 
   /// These ranges by name.
-  package init(_ ranges: [String: [CIDR]]) { self.ranges = ranges }
+  public init(_ ranges: [String: [CIDR]]) { self.ranges = ranges }
 
   /// What holds when the operator sets nothing.
-  package static let standard = NamedNetworks(
+  public static let standard = NamedNetworks(
     ["anthropic": ["160.79.104.0/21"].compactMap { CIDR($0) }])
 
   subscript(name: String) -> [CIDR]? { ranges[name] }
 }
 
 /// The networks a caller may come from.
-package struct NetworkPolicy: Equatable, Sendable {
+public struct NetworkPolicy: Equatable, Sendable {
   /// The most entries that one policy has.
-  package static let entriesMax = 64
+  public static let entriesMax = 64
 
   /// The entries in canonical text, as they were given in order.
-  package let entries: [String]
+  public let entries: [String]
   private let networks: [CIDR]
 
   /// A policy of these entries; nil when there is none, too many, or one is neither a CIDR in
   /// canonical form nor a name in `named`.
-  package init?(entries: [String], named: NamedNetworks = .standard) {
+  public init?(entries: [String], named: NamedNetworks = .standard) {
     self.init(entries, named: named, keepingUnknownNames: false)
   }
 
   /// The policy that `storedText` wrote; nil when it is not such a text. A name that the operator
   /// took away since then admits nobody.
-  package init?(storedText: String, named: NamedNetworks = .standard) {
+  public init?(storedText: String, named: NamedNetworks = .standard) {
     let lines = storedText.utf8.split(separator: 0x0a, omittingEmptySubsequences: false)
     self.init(
       lines.map { String(decoding: $0, as: UTF8.self) }, named: named, keepingUnknownNames: true)
@@ -68,10 +68,10 @@ package struct NetworkPolicy: Equatable, Sendable {
   }
 
   /// One entry a line.
-  package var storedText: String { entries.joined(separator: "\n") }
+  public var storedText: String { entries.joined(separator: "\n") }
 
   /// Whether a caller at `address` is let in.
-  package func admits(_ address: IPAddress) -> Bool {
+  public func admits(_ address: IPAddress) -> Bool {
     networks.contains { $0.contains(address) }
   }
 }

@@ -4,12 +4,12 @@
 import Clocks
 
 /// A person with an account.
-package struct User: Sendable, Equatable {
-  package let id: UserID
-  package let email: String
-  package let createdAt: UnixTime
+public struct User: Sendable, Equatable {
+  public let id: UserID
+  public let email: String
+  public let createdAt: UnixTime
 
-  package init(id: UserID, email: String, createdAt: UnixTime) {
+  public init(id: UserID, email: String, createdAt: UnixTime) {
     self.id = id
     self.email = email
     self.createdAt = createdAt
@@ -17,18 +17,18 @@ package struct User: Sendable, Equatable {
 }
 
 /// Whether a connection may be used.
-package enum ConnectionStatus: String, Sendable {
+public enum ConnectionStatus: String, Sendable {
   case active, suspended, error, revoked
 }
 
 /// How a person proved themselves to the service.
-package enum AuthType: String, Sendable {
+public enum AuthType: String, Sendable {
   case apiKey = "api_key"
   case oauth
 }
 
 /// Who can open a connection's data key.
-package enum KeyStorageMode: String, Sendable {
+public enum KeyStorageMode: String, Sendable {
   /// Only whoever holds a credential.
   case zeroKnowledge = "zero_knowledge"
   /// Also this installation, with a master key.
@@ -36,33 +36,33 @@ package enum KeyStorageMode: String, Sendable {
 }
 
 /// A data key sealed under a master key, and which one.
-package struct ManagedWrap: Sendable, Equatable {
-  package let sealed: [UInt8]
+public struct ManagedWrap: Sendable, Equatable {
+  public let sealed: [UInt8]
   /// The master key's fingerprint, 16 hexadecimal digits.
-  package let fingerprint: String
+  public let fingerprint: String
 
-  package init(sealed: [UInt8], fingerprint: String) {
+  public init(sealed: [UInt8], fingerprint: String) {
     self.sealed = sealed
     self.fingerprint = fingerprint
   }
 }
 
 /// One service that one person connected.
-package struct ConnectionRecord: Sendable, Equatable {
-  package let id: ConnectionID
-  package let userID: UserID
-  package let service: String
-  package var label: String
-  package var status: ConnectionStatus
-  package let authType: AuthType
-  package let keyStorageMode: KeyStorageMode
-  package var networks: NetworkPolicy?
-  package let createdAt: UnixTime
-  package var lastUsedAt: UnixTime?
-  package var expiresAt: UnixTime?
-  package var needsReauthAt: UnixTime?
+public struct ConnectionRecord: Sendable, Equatable {
+  public let id: ConnectionID
+  public let userID: UserID
+  public let service: String
+  public var label: String
+  public var status: ConnectionStatus
+  public let authType: AuthType
+  public let keyStorageMode: KeyStorageMode
+  public var networks: NetworkPolicy?
+  public let createdAt: UnixTime
+  public var lastUsedAt: UnixTime?
+  public var expiresAt: UnixTime?
+  public var needsReauthAt: UnixTime?
 
-  package init(
+  public init(
     id: ConnectionID, userID: UserID, service: String, label: String,
     status: ConnectionStatus = .active, authType: AuthType, keyStorageMode: KeyStorageMode,
     networks: NetworkPolicy? = nil, createdAt: UnixTime, lastUsedAt: UnixTime? = nil,
@@ -84,18 +84,18 @@ package struct ConnectionRecord: Sendable, Equatable {
 }
 
 /// One secret URL and API key of a connection, without the secret.
-package struct CredentialRecord: Sendable, Equatable {
-  package let id: CredentialID
-  package let connectionID: ConnectionID
-  package let name: String
-  package let networks: NetworkPolicy?
+public struct CredentialRecord: Sendable, Equatable {
+  public let id: CredentialID
+  public let connectionID: ConnectionID
+  public let name: String
+  public let networks: NetworkPolicy?
   /// The only tools it may call; nil for all.
-  package let tools: [String]?
-  package let createdAt: UnixTime
-  package let expiresAt: UnixTime?
-  package var lastUsedAt: UnixTime?
+  public let tools: [String]?
+  public let createdAt: UnixTime
+  public let expiresAt: UnixTime?
+  public var lastUsedAt: UnixTime?
 
-  package init(
+  public init(
     id: CredentialID, connectionID: ConnectionID, name: String, networks: NetworkPolicy? = nil,
     tools: [String]? = nil, createdAt: UnixTime, expiresAt: UnixTime? = nil,
     lastUsedAt: UnixTime? = nil
@@ -112,14 +112,14 @@ package struct CredentialRecord: Sendable, Equatable {
 }
 
 /// A credential about to be written: the record and what opens with it.
-package struct NewCredential: Sendable {
-  package let record: CredentialRecord
+public struct NewCredential: Sendable {
+  public let record: CredentialRecord
   /// SHA-256 of the credential's first half.
-  package let lookup: [UInt8]
+  public let lookup: [UInt8]
   /// The connection's data key, sealed under the second half.
-  package let wrap: [UInt8]
+  public let wrap: [UInt8]
 
-  package init(record: CredentialRecord, lookup: [UInt8], wrap: [UInt8]) {
+  public init(record: CredentialRecord, lookup: [UInt8], wrap: [UInt8]) {
     precondition(lookup.count == 32 && !wrap.isEmpty)
     self.record = record
     self.lookup = lookup
@@ -128,14 +128,14 @@ package struct NewCredential: Sendable {
 }
 
 /// What the edge noted about one request; metadata alone.
-package struct ActivityRecord: Sendable, Equatable {
-  package let atMilliseconds: Int64
-  package let status: Int64
-  package let methodName: String?
-  package let durationMilliseconds: Int64
-  package let network: String
+public struct ActivityRecord: Sendable, Equatable {
+  public let atMilliseconds: Int64
+  public let status: Int64
+  public let methodName: String?
+  public let durationMilliseconds: Int64
+  public let network: String
 
-  package init(
+  public init(
     atMilliseconds: Int64, status: Int64, methodName: String?, durationMilliseconds: Int64,
     network: String
   ) {

@@ -9,9 +9,9 @@ import Posix
 import Synchronization
 
 /// What the counters stood at when something was read.
-package struct EpochMark: Equatable, Sendable {
+public struct EpochMark: Equatable, Sendable {
   /// The connection's counter.
-  package let slot: UInt16
+  public let slot: UInt16
   fileprivate let value: UInt64
   fileprivate let everything: UInt64
 
@@ -23,11 +23,11 @@ package struct EpochMark: Equatable, Sendable {
 
 // Unchecked because the memory is mapped once and holds atomics alone; see `counter`.
 /// The mapped counters.
-package final class RevocationEpochs: @unchecked Sendable {
+public final class RevocationEpochs: @unchecked Sendable {
   /// The file's name inside the run folder.
-  package static let fileName = "epochs"
+  public static let fileName = "epochs"
   /// Counters, one for each connection's slot.
-  package static let slots = 4096
+  public static let slots = 4096
 
   // Behind the slots: one counter for everything, one for any change at all.
   private static let everythingIndex = slots
@@ -40,7 +40,7 @@ package final class RevocationEpochs: @unchecked Sendable {
   /// Maps the file in `runDirectory`, which is made when nobody made it yet.
   /// - Parameter forWriting: only an owner of revocable records bumps.
   /// - Throws: `Errno` of the call that failed.
-  package init(runDirectory: String, forWriting: Bool) throws(Errno) {
+  public init(runDirectory: String, forWriting: Bool) throws(Errno) {
     let path = "\(runDirectory)/\(Self.fileName)"
     try Self.create(path)
     let number = open(path, (forWriting ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW)
@@ -74,13 +74,13 @@ package final class RevocationEpochs: @unchecked Sendable {
 
   /// The slot of a connection: the first two bytes of SHA-256 of its
   /// identifier, 12 bits of them.
-  package static func slot(of id: ConnectionID) -> UInt16 {
+  public static func slot(of id: ConnectionID) -> UInt16 {
     let digest = SHA256Digest.of(id.text)
     return (UInt16(digest[0]) << 8 | UInt16(digest[1])) & UInt16(slots - 1)
   }
 
   /// Whether nothing was bumped since `mark`.
-  package func isCurrent(_ mark: EpochMark) -> Bool {
+  public func isCurrent(_ mark: EpochMark) -> Bool {
     counter(Int(mark.slot)).pointee.load(ordering: .sequentiallyConsistent) == mark.value
       && counter(Self.everythingIndex).pointee.load(ordering: .sequentiallyConsistent)
         == mark.everything
@@ -88,7 +88,7 @@ package final class RevocationEpochs: @unchecked Sendable {
 
   /// Reads something together with a mark that is older than what was read.
   /// - Parameter read: gives the value and the connection that it hangs on; nil for nothing there.
-  package func marking<Value, Failure: Error>(
+  public func marking<Value, Failure: Error>(
     _ read: () throws(Failure) -> (value: Value, connection: ConnectionID)?
   ) throws(Failure) -> (value: Value, mark: EpochMark)? {
     for _ in 0..<4 {
@@ -114,13 +114,13 @@ package final class RevocationEpochs: @unchecked Sendable {
   }
 
   /// Says that something about `connection` changed. Call after the commit, before the answer.
-  package func bump(_ connection: ConnectionID) {
+  public func bump(_ connection: ConnectionID) {
     bump(index: Int(Self.slot(of: connection)))
   }
 
   /// Says that anything may have changed: at the start of an owner, which may have died between a
   /// commit and its bump.
-  package func bumpEverything() { bump(index: Self.everythingIndex) }
+  public func bumpEverything() { bump(index: Self.everythingIndex) }
 
   private func bump(index: Int) {
     precondition(writable, "a reader bumps nothing")

@@ -5,15 +5,15 @@ import Clocks
 import Database
 
 /// Bounds of what one person may keep, whatever their plan: against floods, not for sale.
-package enum AccountLimits {
+public enum AccountLimits {
   /// Live connections of one person.
-  package static let connectionsMax: Int64 = 10_000
+  public static let connectionsMax: Int64 = 10_000
   /// Live credentials of one connection.
-  package static let credentialsMax: Int64 = 1_000
+  public static let credentialsMax: Int64 = 1_000
 }
 
 extension SQLiteAccounts {
-  package func addConnection(
+  public func addConnection(
     _ connection: ConnectionRecord, serviceName: String, managedWrap: ManagedWrap?,
     credential: NewCredential
   ) async throws(AccountError) -> ConnectionRecord {
@@ -53,7 +53,7 @@ extension SQLiteAccounts {
     }
   }
 
-  package func connections(of user: UserID) async throws(AccountError) -> [ConnectionRecord] {
+  public func connections(of user: UserID) async throws(AccountError) -> [ConnectionRecord] {
     try await snapshot { (database) throws(AccountError) in
       try database.every(
         """
@@ -67,13 +67,13 @@ extension SQLiteAccounts {
     }
   }
 
-  package func connection(
+  public func connection(
     _ id: ConnectionID, of user: UserID
   ) async throws(AccountError) -> ConnectionRecord {
     try await snapshot { (database) throws(AccountError) in try database.connection(id, of: user) }
   }
 
-  package func changeConnection(
+  public func changeConnection(
     _ id: ConnectionID, of user: UserID, label: String?, networks: NetworkPolicy??,
     now: UnixTime
   ) async throws(AccountError) -> ConnectionRecord {
@@ -93,7 +93,7 @@ extension SQLiteAccounts {
     }
   }
 
-  package func revokeConnection(
+  public func revokeConnection(
     _ id: ConnectionID, of user: UserID, now: UnixTime
   ) async throws(AccountError) {
     try await transaction { (database) throws(AccountError) in
@@ -113,7 +113,7 @@ extension SQLiteAccounts {
     }
   }
 
-  package func managedWrap(
+  public func managedWrap(
     _ id: ConnectionID, of user: UserID
   ) async throws(AccountError) -> ManagedWrap? {
     try await snapshot { (database) throws(AccountError) -> ManagedWrap? in
@@ -129,7 +129,7 @@ extension SQLiteAccounts {
     }
   }
 
-  package func managedFingerprints()
+  public func managedFingerprints()
     async throws(AccountError) -> [(fingerprint: String, count: Int64)]
   {
     let found = try await snapshot { (database) throws(AccountError) in
@@ -151,7 +151,7 @@ extension SQLiteAccounts {
     let count: Int64
   }
 
-  package func activity(
+  public func activity(
     of connection: ConnectionID, user: UserID, countMax: Int64
   ) async throws(AccountError) -> [ActivityRecord] {
     try await snapshot { (database) throws(AccountError) in

@@ -5,7 +5,7 @@ import Clocks
 import Database
 
 extension SQLiteAccounts {
-  package func credentials(
+  public func credentials(
     of connection: ConnectionID, user: UserID
   ) async throws(AccountError) -> [CredentialRecord] {
     try await snapshot { (database) throws(AccountError) in
@@ -22,7 +22,7 @@ extension SQLiteAccounts {
     }
   }
 
-  package func credentialWrap(
+  public func credentialWrap(
     lookup: [UInt8], of connection: ConnectionID, user: UserID, now: UnixTime
   ) async throws(AccountError) -> (id: CredentialID, wrap: [UInt8])? {
     let found = try await snapshot { (database) throws(AccountError) -> Wrap? in
@@ -45,7 +45,7 @@ extension SQLiteAccounts {
     let sealed: [UInt8]
   }
 
-  package func addCredential(
+  public func addCredential(
     _ credential: NewCredential, user: UserID
   ) async throws(AccountError) {
     let record = credential.record
@@ -63,7 +63,7 @@ extension SQLiteAccounts {
     }
   }
 
-  package func revokeCredential(
+  public func revokeCredential(
     _ id: CredentialID, of connection: ConnectionID, user: UserID, now: UnixTime
   ) async throws(AccountError) {
     try await transaction { (database) throws(AccountError) in

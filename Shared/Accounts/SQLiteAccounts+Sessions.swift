@@ -7,7 +7,7 @@ import Clocks
 import Database
 
 extension SQLiteAccounts {
-  package func openSession(
+  public func openSession(
     of user: UserID, now: UnixTime
   ) async throws(AccountError) -> SessionTokens {
     try await transaction { (connection) throws(AccountError) in
@@ -15,7 +15,7 @@ extension SQLiteAccounts {
     }
   }
 
-  package func session(
+  public func session(
     cookie: String, now: UnixTime
   ) async throws(AccountError) -> (user: User, session: SessionID)? {
     guard let cookie = SessionCookie(cookie) else { return nil }
@@ -31,7 +31,7 @@ extension SQLiteAccounts {
     return found.map { ($0.user, $0.session) }
   }
 
-  package func session(_ id: SessionID, now: UnixTime) async throws(AccountError) -> User? {
+  public func session(_ id: SessionID, now: UnixTime) async throws(AccountError) -> User? {
     try await snapshot { (connection) throws(AccountError) -> Holder? in
       try connection.one(
         """
@@ -43,7 +43,7 @@ extension SQLiteAccounts {
     }?.user
   }
 
-  package func refreshSession(
+  public func refreshSession(
     _ refreshToken: String, now: UnixTime
   ) async throws(AccountError) -> (user: User, session: SessionID, refreshToken: String)? {
     guard let shown = RefreshToken(refreshToken) else { return nil }
@@ -53,7 +53,7 @@ extension SQLiteAccounts {
     return outcome.map { ($0.holder.user, $0.holder.session, $0.successor) }
   }
 
-  package func closeSession(_ id: SessionID, now: UnixTime) async throws(AccountError) {
+  public func closeSession(_ id: SessionID, now: UnixTime) async throws(AccountError) {
     try await transaction { (connection) throws(AccountError) in
       try connection.closeSession(id, event: .sessionClosed, now: now)
     }

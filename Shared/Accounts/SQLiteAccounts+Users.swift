@@ -5,7 +5,7 @@ import Clocks
 import Database
 
 extension SQLiteAccounts {
-  package func addUser(
+  public func addUser(
     email: EmailAddress, password: StoredPassword, usersMax: Int64?, now: UnixTime
   ) async throws(AccountError) -> (user: User, tokens: SessionTokens) {
     let added = try await transaction { (connection) throws(AccountError) -> Added in
@@ -35,7 +35,7 @@ extension SQLiteAccounts {
     let tokens: SessionTokens
   }
 
-  package func user(
+  public func user(
     email: EmailAddress
   ) async throws(AccountError) -> (user: User, password: StoredPassword)? {
     let found = try await snapshot { (connection) throws(AccountError) -> Found? in
@@ -56,7 +56,7 @@ extension SQLiteAccounts {
     let password: StoredPassword
   }
 
-  package func user(_ id: UserID) async throws(AccountError) -> User {
+  public func user(_ id: UserID) async throws(AccountError) -> User {
     let found = try await snapshot { (connection) throws(AccountError) -> User? in
       try connection.one("SELECT id, email, created_at FROM users WHERE id = ?", [.text(id.text)]) {
         (row) throws(AccountError) in try User(row)
@@ -66,7 +66,7 @@ extension SQLiteAccounts {
     return found
   }
 
-  package func replacePassword(
+  public func replacePassword(
     of user: UserID, old: StoredPassword, new: StoredPassword, now: UnixTime
   ) async throws(AccountError) {
     try await transaction { (connection) throws(AccountError) in

@@ -6,11 +6,11 @@ import Clocks
 import Database
 
 /// The records in SQLite.
-package struct SQLiteAccounts: UserStore, SessionStore, ConnectionStore {
+public struct SQLiteAccounts: UserStore, SessionStore, ConnectionStore {
   let thread: DatabaseThread
 
   /// Reads and writes on `thread`, which has bindery.sqlite open for auth.
-  package init(_ thread: DatabaseThread) { self.thread = thread }
+  public init(_ thread: DatabaseThread) { self.thread = thread }
 
   /// Runs `body` in one immediate transaction.
   func transaction<Result: Sendable>(

@@ -7,12 +7,12 @@ import Clocks
 import JOSE
 
 /// A browser's or program's sign-in, as the client holds it.
-package struct SessionTokens: Sendable, Equatable {
-  package let session: SessionID
-  package let cookie: String
-  package let refreshToken: String
+public struct SessionTokens: Sendable, Equatable {
+  public let session: SessionID
+  public let cookie: String
+  public let refreshToken: String
 
-  package init(session: SessionID, cookie: String, refreshToken: String) {
+  public init(session: SessionID, cookie: String, refreshToken: String) {
     self.session = session
     self.cookie = cookie
     self.refreshToken = refreshToken
@@ -20,11 +20,11 @@ package struct SessionTokens: Sendable, Equatable {
 }
 
 /// The life of sign-ins.
-package enum SessionLife {
+public enum SessionLife {
   /// The absolute end of a sign-in, however often it is refreshed.
-  package static let secondsMax: Int64 = 30 * 86_400
+  public static let secondsMax: Int64 = 30 * 86_400
   /// How long the previous refresh token gives the same successor again.
-  package static let graceSecondsMax: Int64 = 60
+  public static let graceSecondsMax: Int64 = 60
 }
 
 /// A refresh token: a family that stays and a secret that rotates.

@@ -5,14 +5,14 @@
 import Clocks
 
 /// A password as it is stored: scrypt with its parameters.
-package struct StoredPassword: Sendable, Equatable {
-  package let costN: UInt64
-  package let costR: UInt64
-  package let costP: UInt64
-  package let salt: [UInt8]
-  package let hash: [UInt8]
+public struct StoredPassword: Sendable, Equatable {
+  public let costN: UInt64
+  public let costR: UInt64
+  public let costP: UInt64
+  public let salt: [UInt8]
+  public let hash: [UInt8]
 
-  package init(costN: UInt64, costR: UInt64, costP: UInt64, salt: [UInt8], hash: [UInt8]) {
+  public init(costN: UInt64, costR: UInt64, costP: UInt64, salt: [UInt8], hash: [UInt8]) {
     self.costN = costN
     self.costR = costR
     self.costP = costP
@@ -22,7 +22,7 @@ package struct StoredPassword: Sendable, Equatable {
 }
 
 /// People with accounts.
-package protocol UserStore: Sendable {
+public protocol UserStore: Sendable {
   /// Adds a person and a first session.
   /// - Throws: `emailTaken`, `usersMaxReached`.
   func addUser(
@@ -41,7 +41,7 @@ package protocol UserStore: Sendable {
 }
 
 /// Sign-ins.
-package protocol SessionStore: Sendable {
+public protocol SessionStore: Sendable {
   /// Begins a session of `user`.
   func openSession(of user: UserID, now: UnixTime) async throws(AccountError) -> SessionTokens
   /// Who shows this cookie; nil for nobody.
@@ -59,7 +59,7 @@ package protocol SessionStore: Sendable {
 }
 
 /// Connections and their credentials. Every call names the owner; someone else's is `notFound`.
-package protocol ConnectionStore: Sendable {
+public protocol ConnectionStore: Sendable {
   /// Adds a connection together with its first credential. An empty label becomes
   /// "{serviceName} {n}". Returns the record as it was written.
   func addConnection(

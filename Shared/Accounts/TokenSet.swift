@@ -6,7 +6,7 @@ import Bytes
 import Clocks
 
 /// The fields of a token set, each at most 65,535 bytes.
-package enum TokenField: UInt8, CaseIterable, Sendable {
+public enum TokenField: UInt8, CaseIterable, Sendable {
   case apiKey = 1
   case accessToken = 2
   case refreshToken = 3
@@ -20,15 +20,15 @@ package enum TokenField: UInt8, CaseIterable, Sendable {
 }
 
 /// Writes token sets.
-package struct TokenSetWriter: ~Copyable {
+public struct TokenSetWriter: ~Copyable {
   private var bytes: [UInt8] = [TokenSetReader.version]
 
   /// An empty set.
-  package init() {}
+  public init() {}
 
   /// Adds a field; false, and nothing added, when it is too long.
   @discardableResult
-  package mutating func add(_ field: TokenField, _ value: UnsafeRawBufferPointer) -> Bool {
+  public mutating func add(_ field: TokenField, _ value: UnsafeRawBufferPointer) -> Bool {
     guard value.count <= 0xffff else { return false }
     bytes += [field.rawValue, UInt8(value.count >> 8), UInt8(value.count & 0xff)]
     bytes.append(contentsOf: value)
@@ -36,15 +36,15 @@ package struct TokenSetWriter: ~Copyable {
   }
 
   /// The finished set; the writer's copy is wiped.
-  package consuming func finish() -> Secret { Secret(wiping: &bytes) }
+  public consuming func finish() -> Secret { Secret(wiping: &bytes) }
 }
 
 /// Reads a token set in place.
-package enum TokenSetReader {
+public enum TokenSetReader {
   static let version: UInt8 = 1
 
   /// The value of `field` inside `bytes`, or nil when the set has none or is not a token set.
-  package static func value(
+  public static func value(
     of field: TokenField, in bytes: UnsafeRawBufferPointer
   ) -> UnsafeRawBufferPointer? {
     guard bytes.first == version else { return nil }

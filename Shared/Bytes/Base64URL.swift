@@ -2,9 +2,9 @@
 // no foreign characters, no dangling bits, so that one byte string has exactly one text.
 
 /// The base64url alphabet without padding, one text per byte string.
-package enum Base64URL {
+public enum Base64URL {
   /// The text of `bytes`, four characters for three bytes, no padding.
-  package static func encode(_ bytes: UnsafeRawBufferPointer) -> String {
+  public static func encode(_ bytes: UnsafeRawBufferPointer) -> String {
     let length = encodedLength(of: bytes.count)
     return String(unsafeUninitializedCapacity: length) { target in
       encode(bytes, into: UnsafeMutableRawBufferPointer(target))
@@ -12,16 +12,16 @@ package enum Base64URL {
   }
 
   /// The text of `bytes`.
-  package static func encode(_ bytes: [UInt8]) -> String {
+  public static func encode(_ bytes: [UInt8]) -> String {
     bytes.withUnsafeBytes { encode($0) }
   }
 
   /// The number of characters that `count` bytes take.
-  package static func encodedLength(of count: Int) -> Int { (count * 4 + 2) / 3 }
+  public static func encodedLength(of count: Int) -> Int { (count * 4 + 2) / 3 }
 
   /// Writes the text into `target`, which has room for `encodedLength(of:)`; returns its length.
   @discardableResult
-  package static func encode(
+  public static func encode(
     _ bytes: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer
   ) -> Int {
     var written = 0
@@ -43,7 +43,7 @@ package enum Base64URL {
   }
 
   /// The bytes of `text`, or nil when it is not exactly what `encode` would write.
-  package static func decode(_ text: UnsafeRawBufferPointer) -> [UInt8]? {
+  public static func decode(_ text: UnsafeRawBufferPointer) -> [UInt8]? {
     guard text.count % 4 != 1 else { return nil }
     let length = text.count * 3 / 4
     var good = true
@@ -55,13 +55,13 @@ package enum Base64URL {
   }
 
   /// The bytes of `text`, or nil when it is not exactly what `encode` would write.
-  package static func decode(_ text: String) -> [UInt8]? {
+  public static func decode(_ text: String) -> [UInt8]? {
     var text = text
     return text.withUTF8 { decode(UnsafeRawBufferPointer($0)) }
   }
 
   /// Decodes into `target`, which has room for `text.count * 3 / 4` bytes; false when not canonical.
-  package static func decode(
+  public static func decode(
     _ text: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer
   ) -> Bool {
     guard text.count % 4 != 1 else { return false }

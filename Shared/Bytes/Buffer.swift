@@ -4,17 +4,17 @@
 import Glibc
 
 /// Bytes waiting to be read, with room to write more.
-package final class Buffer {
+public final class Buffer {
   @usableFromInline var base: UnsafeMutableRawPointer
   /// The bytes that fit without growing; 0 while the memory is given back.
-  package private(set) var capacity: Int
+  public private(set) var capacity: Int
   @usableFromInline var readIndex = 0
   @usableFromInline var writeIndex = 0
   @usableFromInline var highWater = 0  // the furthest byte written since the last wipe
   private let pool: BufferPool?
 
   /// An empty buffer with room for `capacity` bytes.
-  package init(capacity: Int) {
+  public init(capacity: Int) {
     precondition(capacity > 0)
     base = .allocate(byteCount: capacity, alignment: 16)
     self.capacity = capacity
@@ -22,7 +22,7 @@ package final class Buffer {
   }
 
   /// An empty buffer that borrows memory from `pool` from the first byte until `release`.
-  package init(pool: BufferPool) {
+  public init(pool: BufferPool) {
     base = pool.nowhere
     capacity = 0
     self.pool = pool
@@ -35,7 +35,7 @@ package final class Buffer {
 
   /// Forgets all bytes and wipes the memory; borrowed memory goes back, and the next byte borrows it
   /// anew.
-  package func release() {
+  public func release() {
     guard capacity > 0 else { return }
     clear(wiping: true)
     guard let pool else { return }
@@ -50,30 +50,30 @@ package final class Buffer {
   }
 
   /// The number of bytes to read.
-  @inlinable package var count: Int { @inline(__always) get { writeIndex - readIndex } }
+  @inlinable public var count: Int { @inline(__always) get { writeIndex - readIndex } }
   /// Whether nothing is left to read.
-  @inlinable package var isEmpty: Bool { @inline(__always) get { writeIndex == readIndex } }
+  @inlinable public var isEmpty: Bool { @inline(__always) get { writeIndex == readIndex } }
   /// The bytes to read; valid until the next call that writes.
-  @inlinable package var readable: UnsafeRawBufferPointer {
+  @inlinable public var readable: UnsafeRawBufferPointer {
     @inline(__always) get {
       UnsafeRawBufferPointer(start: base + readIndex, count: writeIndex - readIndex)
     }
   }
   /// The room behind the last byte; fill it and call `produce`.
-  @inlinable package var writable: UnsafeMutableRawBufferPointer {
+  @inlinable public var writable: UnsafeMutableRawBufferPointer {
     @inline(__always) get {
       UnsafeMutableRawBufferPointer(start: base + writeIndex, count: capacity - writeIndex)
     }
   }
 
   /// Marks `count` bytes of `writable` as written.
-  @inlinable package func produce(_ count: Int) {
+  @inlinable public func produce(_ count: Int) {
     precondition(count >= 0 && writeIndex + count <= capacity)
     writeIndex += count
   }
 
   /// Drops `count` bytes from the front.
-  @inlinable package func consume(_ count: Int) {
+  @inlinable public func consume(_ count: Int) {
     precondition(count >= 0 && count <= self.count)
     readIndex += count
     if readIndex == writeIndex {
@@ -84,7 +84,7 @@ package final class Buffer {
   }
 
   /// Forgets all bytes; with `wiping` also zeroes every byte written since the last wipe.
-  package func clear(wiping: Bool = false) {
+  public func clear(wiping: Bool = false) {
     if wiping {
       explicit_bzero(base, max(writeIndex, highWater))
       highWater = 0
@@ -94,7 +94,7 @@ package final class Buffer {
   }
 
   /// Makes room for `count` more bytes, by moving the bytes to the front or growing.
-  @inlinable package func reserve(_ count: Int) {
+  @inlinable public func reserve(_ count: Int) {
     if capacity - writeIndex < count { makeRoom(count) }
   }
 
@@ -121,7 +121,7 @@ package final class Buffer {
   }
 
   /// Appends a copy of `bytes`.
-  @inlinable package func append(_ bytes: UnsafeRawBufferPointer) {
+  @inlinable public func append(_ bytes: UnsafeRawBufferPointer) {
     guard let source = bytes.baseAddress, bytes.count > 0 else { return }
     reserve(bytes.count)
     (base + writeIndex).copyMemory(from: source, byteCount: bytes.count)
@@ -129,33 +129,33 @@ package final class Buffer {
   }
 
   /// Appends the UTF-8 of a literal.
-  @inlinable package func append(_ text: StaticString) {
+  @inlinable public func append(_ text: StaticString) {
     append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 
   /// Appends `bytes`.
-  package func append(_ bytes: [UInt8]) { bytes.withUnsafeBytes { append($0) } }
+  public func append(_ bytes: [UInt8]) { bytes.withUnsafeBytes { append($0) } }
 
   /// Appends the UTF-8 of `text`.
-  package func append(text: String) {
+  public func append(text: String) {
     var text = text
     text.withUTF8 { append(UnsafeRawBufferPointer($0)) }
   }
 
   /// Appends one byte.
-  @inlinable package func append(byte: UInt8) {
+  @inlinable public func append(byte: UInt8) {
     reserve(1)
     (base + writeIndex).storeBytes(of: byte, as: UInt8.self)
     writeIndex += 1
   }
 
   /// Appends `value` in decimal digits.
-  package func append(decimal value: UInt64) {
+  public func append(decimal value: UInt64) {
     append(value, radix: 10)
   }
 
   /// Appends `value` in lower-case hexadecimal digits.
-  package func append(hexadecimal value: UInt64) {
+  public func append(hexadecimal value: UInt64) {
     append(value, radix: 16)
   }
 

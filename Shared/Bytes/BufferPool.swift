@@ -3,7 +3,7 @@
 
 /// Equal blocks of memory, lent to buffers while they hold something. A handle without reference
 /// counts, because it is used several times in each request: it lives as long as the process.
-package struct BufferPool {
+public struct BufferPool {
   private struct State {
     var count = 0
     let keptMax: Int
@@ -11,13 +11,13 @@ package struct BufferPool {
   }
 
   /// The size of every block.
-  package let blockBytes: Int
+  public let blockBytes: Int
   /// Where a buffer without memory points; nothing is read or written there.
   let nowhere: UnsafeMutableRawPointer
   private let state: UnsafeMutablePointer<State>
 
   /// A pool that keeps at most `keptMax` blocks that nobody uses.
-  package init(blockBytes: Int, keptMax: Int) {
+  public init(blockBytes: Int, keptMax: Int) {
     precondition(blockBytes > 0 && keptMax > 0)
     self.blockBytes = blockBytes
     nowhere = .allocate(byteCount: 16, alignment: 16)

@@ -3,7 +3,7 @@
 
 /// Whether two byte strings are equal, in a time that depends on their length alone.
 @inline(never)
-package func constantTimeEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+public func constantTimeEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
   guard a.count == b.count else { return false }
   var difference: UInt8 = 0
   for index in 0..<a.count { difference |= a[index] ^ b[index] }
@@ -11,6 +11,6 @@ package func constantTimeEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBuffer
 }
 
 /// Whether two byte strings are equal, in a time that depends on their length alone.
-package func constantTimeEqual(_ a: [UInt8], _ b: [UInt8]) -> Bool {
+public func constantTimeEqual(_ a: [UInt8], _ b: [UInt8]) -> Bool {
   a.withUnsafeBytes { a in b.withUnsafeBytes { b in constantTimeEqual(a, b) } }
 }

@@ -2,9 +2,9 @@
 // no prefix, no blanks, no odd digit.
 
 /// Hexadecimal text of bytes.
-package enum Hex {
+public enum Hex {
   /// Two lower-case digits a byte.
-  package static func encode(_ bytes: UnsafeRawBufferPointer) -> String {
+  public static func encode(_ bytes: UnsafeRawBufferPointer) -> String {
     String(unsafeUninitializedCapacity: bytes.count * 2) { target in
       for index in 0..<bytes.count {
         target[index * 2] = digit(bytes[index] >> 4)
@@ -15,12 +15,12 @@ package enum Hex {
   }
 
   /// Two lower-case digits a byte.
-  package static func encode(_ bytes: [UInt8]) -> String {
+  public static func encode(_ bytes: [UInt8]) -> String {
     bytes.withUnsafeBytes { encode($0) }
   }
 
   /// The bytes of `text`, or nil when a character is no digit or one digit is left over.
-  package static func decode(_ text: String) -> [UInt8]? {
+  public static func decode(_ text: String) -> [UInt8]? {
     let digits = Array(text.utf8)
     guard digits.count % 2 == 0 else { return nil }
     var bytes: [UInt8] = []
@@ -35,7 +35,7 @@ package enum Hex {
   }
 
   /// The value of one digit of either case, or nil.
-  package static func value(of digit: UInt8) -> UInt8? {
+  public static func value(of digit: UInt8) -> UInt8? {
     switch digit {
     case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
     case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10

@@ -5,12 +5,12 @@
 import Glibc
 
 /// Bytes with one owner that are wiped on release.
-package struct Secret: ~Copyable, Sendable {
+public struct Secret: ~Copyable, Sendable {
   // Unsafe for the checker alone: written in init, afterwards only read.
   nonisolated(unsafe) private let storage: UnsafeMutableRawBufferPointer
 
   /// A secret of `count` bytes, zeroes that `fill` overwrites.
-  package init(count: Int, filledBy fill: (UnsafeMutableRawBufferPointer) -> Void) {
+  public init(count: Int, filledBy fill: (UnsafeMutableRawBufferPointer) -> Void) {
     // malloc, because for so few bytes calloc and the aligned allocator that Swift would take cost
     // several times as much.
     guard let base = malloc(max(count, 1)) else { preconditionFailure("no memory") }
@@ -20,12 +20,12 @@ package struct Secret: ~Copyable, Sendable {
   }
 
   /// A secret that copies `bytes`; the source stays the caller's to wipe.
-  package init(copying bytes: UnsafeRawBufferPointer) {
+  public init(copying bytes: UnsafeRawBufferPointer) {
     self.init(count: bytes.count) { $0.copyMemory(from: bytes) }
   }
 
   /// A secret that takes over `bytes` and zeroes the array it came from.
-  package init(wiping bytes: inout [UInt8]) {
+  public init(wiping bytes: inout [UInt8]) {
     self.init(count: bytes.count) { target in
       bytes.withUnsafeBytes { target.copyMemory(from: $0) }
     }
@@ -39,10 +39,10 @@ package struct Secret: ~Copyable, Sendable {
   }
 
   /// The number of bytes.
-  package var count: Int { storage.count }
+  public var count: Int { storage.count }
 
   /// Lends the bytes for the length of `body`.
-  package borrowing func withBytes<Result: ~Copyable, Failure: Error>(
+  public borrowing func withBytes<Result: ~Copyable, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     defer { extendLifetime(self) }  // `storage` alone would not keep the bytes until the end
@@ -50,13 +50,13 @@ package struct Secret: ~Copyable, Sendable {
   }
 
   /// Whether both hold the same bytes, in constant time.
-  package borrowing func isEqual(to other: borrowing Secret) -> Bool {
+  public borrowing func isEqual(to other: borrowing Secret) -> Bool {
     constantTimeEqual(UnsafeRawBufferPointer(storage), UnsafeRawBufferPointer(other.storage))
   }
 }
 
 /// Zeroes `bytes` in a way that the optimizer keeps.
-package func wipe(_ bytes: UnsafeMutableRawBufferPointer) {
+public func wipe(_ bytes: UnsafeMutableRawBufferPointer) {
   guard let base = bytes.baseAddress else { return }
   explicit_bzero(base, bytes.count)
 }

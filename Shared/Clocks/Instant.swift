@@ -4,22 +4,22 @@
 import Glibc
 
 /// A point on the clock that never steps (CLOCK_BOOTTIME, nanoseconds).
-package struct Instant: Comparable, Hashable, Sendable {
+public struct Instant: Comparable, Hashable, Sendable {
   /// Nanoseconds since the machine started.
-  package let nanoseconds: UInt64
+  public let nanoseconds: UInt64
 
   /// A point at `nanoseconds` since start.
-  package init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+  public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
   /// The present.
-  package static var now: Instant {
+  public static var now: Instant {
     var time = timespec()
     clock_gettime(CLOCK_BOOTTIME, &time)
     return Instant(nanoseconds: UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec))
   }
 
   /// The point `duration` later; a negative duration stops at zero.
-  package func advanced(by duration: Duration) -> Instant {
+  public func advanced(by duration: Duration) -> Instant {
     let (seconds, attoseconds) = duration.components
     let delta = seconds &* 1_000_000_000 &+ attoseconds / 1_000_000_000
     if delta >= 0 { return Instant(nanoseconds: nanoseconds &+ UInt64(delta)) }
@@ -29,50 +29,50 @@ package struct Instant: Comparable, Hashable, Sendable {
 
   /// The point `seconds` later, or earlier when negative; without the wide arithmetic of Duration.
   @inline(__always)
-  package func advanced(bySeconds seconds: Int) -> Instant {
+  public func advanced(bySeconds seconds: Int) -> Instant {
     Instant(nanoseconds: nanoseconds &+ UInt64(bitPattern: Int64(seconds)) &* 1_000_000_000)
   }
 
   /// Nanoseconds from `earlier` to here, 0 when it is later.
   @inline(__always)
-  package func nanoseconds(since earlier: Instant) -> UInt64 {
+  public func nanoseconds(since earlier: Instant) -> UInt64 {
     nanoseconds > earlier.nanoseconds ? nanoseconds &- earlier.nanoseconds : 0
   }
 
   /// The time from here to `other`, negative when `other` is earlier.
-  package func duration(to other: Instant) -> Duration {
+  public func duration(to other: Instant) -> Duration {
     .nanoseconds(Int64(bitPattern: other.nanoseconds &- nanoseconds))
   }
 
   /// Whether the left point is earlier.
-  package static func < (left: Instant, right: Instant) -> Bool {
+  public static func < (left: Instant, right: Instant) -> Bool {
     left.nanoseconds < right.nanoseconds
   }
 }
 
 /// A point on the calendar's clock in whole seconds since 1970-01-01 UTC; it may step.
-package struct UnixTime: Comparable, Hashable, Sendable {
+public struct UnixTime: Comparable, Hashable, Sendable {
   /// Seconds since 1970-01-01 00:00:00 UTC.
-  package let seconds: Int64
+  public let seconds: Int64
 
   /// A point at `seconds` since 1970.
-  package init(seconds: Int64) { self.seconds = seconds }
+  public init(seconds: Int64) { self.seconds = seconds }
 
   /// The present, cut to the second.
-  package static var now: UnixTime { UnixTime(seconds: milliseconds / 1000) }
+  public static var now: UnixTime { UnixTime(seconds: milliseconds / 1000) }
 
   /// The present in milliseconds since 1970, for log lines.
-  package static var milliseconds: Int64 {
+  public static var milliseconds: Int64 {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     return Int64(time.tv_sec) &* 1000 &+ Int64(time.tv_nsec) / 1_000_000
   }
 
   /// The point `seconds` later.
-  package func advanced(bySeconds seconds: Int64) -> UnixTime {
+  public func advanced(bySeconds seconds: Int64) -> UnixTime {
     UnixTime(seconds: self.seconds + seconds)
   }
 
   /// Whether the left point is earlier.
-  package static func < (left: UnixTime, right: UnixTime) -> Bool { left.seconds < right.seconds }
+  public static func < (left: UnixTime, right: UnixTime) -> Bool { left.seconds < right.seconds }
 }

@@ -5,9 +5,9 @@ import CLinux
 import Glibc
 
 /// Random bytes from the kernel.
-package enum Randomness {
+public enum Randomness {
   /// Fills `target` with random bytes.
-  package static func fill(_ target: UnsafeMutableRawBufferPointer) {
+  public static func fill(_ target: UnsafeMutableRawBufferPointer) {
     var filled = 0
     while filled < target.count {
       let count = getrandom(target.baseAddress! + filled, target.count - filled, 0)
@@ -20,7 +20,7 @@ package enum Randomness {
   }
 
   /// `count` random bytes.
-  package static func bytes(count: Int) -> [UInt8] {
+  public static func bytes(count: Int) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: count) { target, filled in
       fill(UnsafeMutableRawBufferPointer(target))
       filled = count
@@ -28,7 +28,7 @@ package enum Randomness {
   }
 
   /// A random word.
-  package static func uint64() -> UInt64 {
+  public static func uint64() -> UInt64 {
     var word: UInt64 = 0
     withUnsafeMutableBytes(of: &word) { fill($0) }
     return word

@@ -6,44 +6,44 @@ import Posix
 import Providers
 
 /// The settings of `bindery-auth`.
-package struct AuthSettings: Sendable {
+public struct AuthSettings: Sendable {
   /// What every process knows.
-  package let common: CommonSettings
+  public let common: CommonSettings
   /// Where it listens beside its Unix socket.
-  package let listener: ListenSetting
+  public let listener: ListenSetting
   /// Where operators look.
-  package let opsListener: ListenSetting
+  public let opsListener: ListenSetting
   /// Whose forwarding headers are believed.
-  package let trustedProxies: [CIDR]
+  public let trustedProxies: [CIDR]
   /// The services.
-  package let catalogue: Catalogue
+  public let catalogue: Catalogue
   /// Where the operator's services are, to be read again; nil = the built-in ones alone.
-  package let catalogueFile: CatalogueFile?
+  public let catalogueFile: CatalogueFile?
   /// Our client at each service with `static` registration that is set up, by service id.
-  package let oauthClients: [String: OAuthClient]
+  public let oauthClients: [String: OAuthClient]
   /// Extra trust roots, as a path to PEM.
-  package let upstreamCAFile: String?
+  public let upstreamCAFile: String?
   /// The master keys; nil = the managed mode is off.
-  package let masterKeys: MasterKeys?
+  public let masterKeys: MasterKeys?
   /// The word in API keys.
-  package let secretPrefix: String
+  public let secretPrefix: String
   /// Whether people can register with e-mail and password.
-  package let localAccounts: Bool
+  public let localAccounts: Bool
   /// Clerk; nil = its tokens are not accepted.
-  package let clerk: Clerk?
+  public let clerk: Clerk?
   /// New accounts beyond this many are refused.
-  package let usersMax: Int?
+  public let usersMax: Int?
   /// Whether plan rules hold; nil = billing is off.
-  package let plan: PlanSettings?
+  public let plan: PlanSettings?
   /// Who is told about new accounts.
-  package let adminEmail: String?
+  public let adminEmail: String?
   /// The help desk; nil = no tickets.
-  package let zoho: Zoho?
+  public let zoho: Zoho?
   /// Names that stand for ranges in network policies.
-  package let namedNetworks: [String: [CIDR]]
+  public let namedNetworks: [String: [CIDR]]
 
   /// Reads and checks them.
-  package init(_ environment: Environment) throws(ConfigurationError) {
+  public init(_ environment: Environment) throws(ConfigurationError) {
     let reader = try SettingsReader(.auth, environment)
     common = try CommonSettings(reader)
     listener = try reader.listener(.authListen)
@@ -85,15 +85,15 @@ package struct AuthSettings: Sendable {
   }
 
   /// Clerk, whose tokens are accepted beside ours.
-  package struct Clerk: Sendable {
+  public struct Clerk: Sendable {
     /// Its publishable key, which names its domain.
-    package let publishableKey: String?
+    public let publishableKey: String?
     /// Where its public keys are, when given.
-    package let jwksURL: WebURL?
+    public let jwksURL: WebURL?
     /// Its API key, to delete accounts.
-    package let secretKey: SecretSetting?
+    public let secretKey: SecretSetting?
     /// The base of its API.
-    package let apiURL: WebURL
+    public let apiURL: WebURL
 
     init?(_ reader: SettingsReader) throws(ConfigurationError) {
       publishableKey = try reader.text(.clerkPublishableKey)
@@ -111,21 +111,21 @@ package struct AuthSettings: Sendable {
   }
 
   /// Zoho Desk, for support tickets.
-  package struct Zoho: Sendable {
+  public struct Zoho: Sendable {
     /// The OAuth client's id.
-    package let clientID: String
+    public let clientID: String
     /// Its secret.
-    package let clientSecret: SecretSetting
+    public let clientSecret: SecretSetting
     /// Its refresh token.
-    package let refreshToken: SecretSetting
+    public let refreshToken: SecretSetting
     /// The organization.
-    package let organizationID: String
+    public let organizationID: String
     /// The department.
-    package let departmentID: String
+    public let departmentID: String
     /// Where tokens are answered.
-    package let accountsURL: WebURL
+    public let accountsURL: WebURL
     /// The base of the API.
-    package let deskURL: WebURL
+    public let deskURL: WebURL
 
     init?(_ reader: SettingsReader) throws(ConfigurationError) {
       let client = try reader.text(.zohoClientID)
@@ -155,9 +155,9 @@ package struct AuthSettings: Sendable {
 }
 
 /// Our OAuth client at a service, registered by the operator.
-package struct OAuthClient: Sendable {
+public struct OAuthClient: Sendable {
   /// The client id.
-  package let id: String
+  public let id: String
   /// The client secret; nil for a public client.
-  package let secret: SecretSetting?
+  public let secret: SecretSetting?
 }

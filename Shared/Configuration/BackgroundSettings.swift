@@ -6,32 +6,32 @@ import Posix
 import Providers
 
 /// The settings of `bindery-billing`.
-package struct BillingSettings: Sendable {
+public struct BillingSettings: Sendable {
   /// What every process knows.
-  package let common: CommonSettings
+  public let common: CommonSettings
   /// Where it listens beside its Unix socket.
-  package let listener: ListenSetting
+  public let listener: ListenSetting
   /// Where operators look.
-  package let opsListener: ListenSetting
+  public let opsListener: ListenSetting
   /// Whose forwarding headers are believed.
-  package let trustedProxies: [CIDR]
+  public let trustedProxies: [CIDR]
   /// Extra trust roots, as a path to PEM.
-  package let upstreamCAFile: String?
+  public let upstreamCAFile: String?
   /// Stripe's API key; nil = billing is off.
-  package let stripeSecretKey: SecretSetting?
+  public let stripeSecretKey: SecretSetting?
   /// Signing secrets of the webhook, each of which may sign.
-  package let stripeWebhookSecrets: [SecretSetting]
+  public let stripeWebhookSecrets: [SecretSetting]
   /// The price of one connection.
-  package let stripePrice: String?
+  public let stripePrice: String?
   /// The base of Stripe's API.
-  package let stripeURL: WebURL
+  public let stripeURL: WebURL
   /// The rules of plans.
-  package let plan: PlanSettings
+  public let plan: PlanSettings
   /// Who is told about trouble.
-  package let adminEmail: String?
+  public let adminEmail: String?
 
   /// Reads and checks them.
-  package init(_ environment: Environment) throws(ConfigurationError) {
+  public init(_ environment: Environment) throws(ConfigurationError) {
     let reader = try SettingsReader(.billing, environment)
     common = try CommonSettings(reader)
     listener = try reader.listener(.billingListen)
@@ -51,32 +51,32 @@ package struct BillingSettings: Sendable {
 }
 
 /// The settings of `bindery-scheduler`.
-package struct SchedulerSettings: Sendable {
+public struct SchedulerSettings: Sendable {
   /// What every process knows.
-  package let common: CommonSettings
+  public let common: CommonSettings
   /// Where operators look.
-  package let opsListener: ListenSetting
+  public let opsListener: ListenSetting
   /// The services.
-  package let catalogue: Catalogue
+  public let catalogue: Catalogue
   /// Where the operator's services are, to be read again; nil = the built-in ones alone.
-  package let catalogueFile: CatalogueFile?
+  public let catalogueFile: CatalogueFile?
   /// Our client at each service with `static` registration that is set up, by service id.
-  package let oauthClients: [String: OAuthClient]
+  public let oauthClients: [String: OAuthClient]
   /// Extra trust roots, as a path to PEM.
-  package let upstreamCAFile: String?
+  public let upstreamCAFile: String?
   /// The rules of plans; nil = billing is off.
-  package let plan: PlanSettings?
+  public let plan: PlanSettings?
   /// SMTP2GO's API key; nil = mails become files.
-  package let mailKey: SecretSetting?
+  public let mailKey: SecretSetting?
   /// The base of SMTP2GO's API.
-  package let mailURL: WebURL
+  public let mailURL: WebURL
   /// The sender of mails.
-  package let mailFrom: String
+  public let mailFrom: String
   /// Who is told about new accounts.
-  package let adminEmail: String?
+  public let adminEmail: String?
 
   /// Reads and checks them.
-  package init(_ environment: Environment) throws(ConfigurationError) {
+  public init(_ environment: Environment) throws(ConfigurationError) {
     let reader = try SettingsReader(.scheduler, environment)
     common = try CommonSettings(reader)
     opsListener = try reader.listener(.schedulerOpsListen)
@@ -97,20 +97,20 @@ package struct SchedulerSettings: Sendable {
 }
 
 /// The settings of the operator's tool.
-package struct OperatorSettings: Sendable {
+public struct OperatorSettings: Sendable {
   /// What every process knows.
-  package let common: CommonSettings
+  public let common: CommonSettings
   /// Where the edge is asked to listen.
-  package let edgeListener: ListenSetting
+  public let edgeListener: ListenSetting
   /// The services.
-  package let catalogue: Catalogue
+  public let catalogue: Catalogue
   /// Where the operator's services are, to be read again; nil = the built-in ones alone.
-  package let catalogueFile: CatalogueFile?
+  public let catalogueFile: CatalogueFile?
   /// The word in API keys.
-  package let secretPrefix: String
+  public let secretPrefix: String
 
   /// Reads and checks them.
-  package init(_ environment: Environment) throws(ConfigurationError) {
+  public init(_ environment: Environment) throws(ConfigurationError) {
     let reader = try SettingsReader(.operator, environment)
     common = try CommonSettings(reader)
     edgeListener = try reader.listener(.edgeListen)

@@ -4,14 +4,14 @@
 import Providers
 
 /// The file that PROVIDERS_FILE names.
-package struct CatalogueFile: Sendable {
+public struct CatalogueFile: Sendable {
   /// Where it lies; absolute.
-  package let path: String
+  public let path: String
 
   init(path: String) { self.path = path }
 
   /// The built-in catalogue with the file, as it is now, merged over it.
-  package func read() throws(ConfigurationError) -> Catalogue {
+  public func read() throws(ConfigurationError) -> Catalogue {
     let json: [UInt8]
     do throws(SettingFileError) {
       json = try SettingFile.read(path)

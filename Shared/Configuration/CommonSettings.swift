@@ -6,19 +6,19 @@ import Logging
 import Posix
 
 /// What every process knows.
-package struct CommonSettings: Sendable {
+public struct CommonSettings: Sendable {
   /// Databases and keys; absolute.
-  package let dataDirectory: String
+  public let dataDirectory: String
   /// Sockets and locks; absolute.
-  package let runDirectory: String
+  public let runDirectory: String
   /// The origin of secret URLs, the issuer, the base of callbacks.
-  package let publicURL: WebURL
+  public let publicURL: WebURL
   /// The dashboard's origins, at least one.
-  package let adminURLs: [WebURL]
+  public let adminURLs: [WebURL]
   /// The least weight of log events.
-  package let logLevel: LogLevel
+  public let logLevel: LogLevel
   /// Where to say that the process is ready; nil when nobody waits for it.
-  package let readyDescriptor: Int32?
+  public let readyDescriptor: Int32?
 
   init(_ reader: SettingsReader) throws(ConfigurationError) {
     dataDirectory = try reader.directory(.dataDirectory, "./var/data")
@@ -46,37 +46,37 @@ package struct CommonSettings: Sendable {
   }
 
   /// The metadata: people, connections, grants.
-  package var databasePath: String { "\(dataDirectory)/bindery.sqlite" }
+  public var databasePath: String { "\(dataDirectory)/bindery.sqlite" }
   /// The sealed tokens.
-  package var tokensPath: String { "\(dataDirectory)/tokens.sqlite" }
+  public var tokensPath: String { "\(dataDirectory)/tokens.sqlite" }
   /// The master keys that `bindery up` made.
-  package var managedKeysPath: String { "\(dataDirectory)/managed-keys.json" }
+  public var managedKeysPath: String { "\(dataDirectory)/managed-keys.json" }
   /// The signing keys of auth.
-  package var signingKeysPath: String { "\(dataDirectory)/signing-keys.json" }
+  public var signingKeysPath: String { "\(dataDirectory)/signing-keys.json" }
   /// The folder of mails that nobody sends.
-  package var outboxPath: String { "\(dataDirectory)/outbox" }
+  public var outboxPath: String { "\(dataDirectory)/outbox" }
   /// The folder of lock files.
-  package var locksPath: String { "\(runDirectory)/locks" }
+  public var locksPath: String { "\(runDirectory)/locks" }
   /// The shared counters of revocations.
-  package var epochsPath: String { "\(runDirectory)/epochs" }
+  public var epochsPath: String { "\(runDirectory)/epochs" }
   /// The socket on which a service answers calls of the others.
-  package func rpcSocketPath(of program: Program) -> String {
+  public func rpcSocketPath(of program: Program) -> String {
     "\(runDirectory)/\(program.rawValue).rpc.sock"
   }
   /// The socket on which auth and billing take HTTP from the edge.
-  package func httpSocketPath(of program: Program) -> String {
+  public func httpSocketPath(of program: Program) -> String {
     "\(runDirectory)/\(program.rawValue).http.sock"
   }
 }
 
 /// The rules of plans; they hold only where billing is on.
-package struct PlanSettings: Sendable, Equatable {
+public struct PlanSettings: Sendable, Equatable {
   /// How long a new account may connect without paying.
-  package let trialDays: Int
+  public let trialDays: Int
   /// How many connections it may have then.
-  package let trialConnections: Int
+  public let trialConnections: Int
   /// For how long an unpaid subscription still works.
-  package let pastDueGraceDays: Int
+  public let pastDueGraceDays: Int
 
   init(_ reader: SettingsReader) throws(ConfigurationError) {
     trialDays = try reader.number(.trialDays) ?? 5

@@ -5,14 +5,14 @@ import Logging
 import Providers
 
 /// A setting that cannot be used.
-package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
+public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The status a process ends with.
-  package static let exitStatus: Int32 = 78
+  public static let exitStatus: Int32 = 78
 
   /// The name of the setting.
-  package let setting: String
+  public let setting: String
   /// What is wrong, as a sentence that goes behind the name.
-  package let problem: String
+  public let problem: String
   /// Which service and field, when a catalogue is wrong.
   let catalogue: CatalogueError?
 
@@ -35,7 +35,7 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
   }
 
   /// The same for a log line of a process that goes on with what it had.
-  package var logFields: KeyValuePairs<StaticString, LogValue> {
+  public var logFields: KeyValuePairs<StaticString, LogValue> {
     guard case .field(let service, let field, let problem)? = catalogue else {
       return ["setting": .text(.place(setting))]
     }
@@ -46,7 +46,7 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
   }
 
   /// One line for the operator.
-  package var description: String { "\(setting): \(problem)" }
+  public var description: String { "\(setting): \(problem)" }
 }
 
 extension CatalogueError.Problem {

@@ -7,42 +7,42 @@ import Posix
 import Providers
 
 /// The settings of `bindery-edge`.
-package struct EdgeSettings: Sendable {
+public struct EdgeSettings: Sendable {
   /// What every process knows.
-  package let common: CommonSettings
+  public let common: CommonSettings
   /// Where MCP clients and browsers connect.
-  package let listener: ListenSetting
+  public let listener: ListenSetting
   /// Where operators look.
-  package let opsListener: ListenSetting
+  public let opsListener: ListenSetting
   /// Certificate chain and key; nil = plain HTTP.
-  package let tls: TLSFiles?
+  public let tls: TLSFiles?
   /// Event loops.
-  package let threads: Int
+  public let threads: Int
   /// Whose forwarding headers are believed.
-  package let trustedProxies: [CIDR]
+  public let trustedProxies: [CIDR]
   /// The services.
-  package let catalogue: Catalogue
+  public let catalogue: Catalogue
   /// Where the operator's services are, to be read again; nil = the built-in ones alone.
-  package let catalogueFile: CatalogueFile?
+  public let catalogueFile: CatalogueFile?
   /// Extra trust roots, as a path to PEM.
-  package let upstreamCAFile: String?
+  public let upstreamCAFile: String?
   /// Browser origins beyond PUBLIC_URL and ADMIN_URL.
-  package let allowedOrigins: AllowedOrigins
+  public let allowedOrigins: AllowedOrigins
   /// The word in API keys.
-  package let secretPrefix: String
+  public let secretPrefix: String
   /// Whether plan rules hold; nil = billing is off.
-  package let plan: PlanSettings?
+  public let plan: PlanSettings?
   /// Requests per connection and hour; nil = any number.
-  package let requestsPerHourMax: Int?
+  public let requestsPerHourMax: Int?
   /// Addresses that are never blocked.
-  package let neverBlocked: [CIDR]
+  public let neverBlocked: [CIDR]
   /// Distinct bad credentials within 10 minutes before an address is blocked.
-  package let badCredentialsMax: Int
+  public let badCredentialsMax: Int
   /// Names that stand for ranges in network policies.
-  package let namedNetworks: [String: [CIDR]]
+  public let namedNetworks: [String: [CIDR]]
 
   /// Reads and checks them.
-  package init(_ environment: Environment) throws(ConfigurationError) {
+  public init(_ environment: Environment) throws(ConfigurationError) {
     let reader = try SettingsReader(.edge, environment)
     common = try CommonSettings(reader)
     listener = try reader.listener(.edgeListen)
@@ -69,11 +69,11 @@ package struct EdgeSettings: Sendable {
 }
 
 /// The edge's certificate and its key.
-package struct TLSFiles: Sendable, Equatable {
+public struct TLSFiles: Sendable, Equatable {
   /// PEM certificate chain.
-  package let certificate: String
+  public let certificate: String
   /// PEM private key.
-  package let key: String
+  public let key: String
 
   init?(_ reader: SettingsReader) throws(ConfigurationError) {
     let certificate = try reader.readableFile(.tlsCertificateFile)

@@ -6,11 +6,11 @@ import Bytes
 import Providers
 
 /// What one child is given.
-package struct ChildSettings: Sendable {
+public struct ChildSettings: Sendable {
   /// Variables for its environment; no secret is among them.
-  package var variables: [String: [UInt8]]
+  public var variables: [String: [UInt8]]
   /// Secrets by the name of their setting; the child finds each by `<name>_FILE`.
-  package var secrets: [(name: String, value: SecretSetting)]
+  public var secrets: [(name: String, value: SecretSetting)]
 }
 
 extension Environment {
@@ -22,14 +22,14 @@ extension Environment {
   ]
 
   /// Whether a setting is given, by value or by file.
-  package func isSet(_ setting: Setting) -> Bool {
+  public func isSet(_ setting: Setting) -> Bool {
     setting.isSecret
       ? secret("\(setting.name)") != nil || self[setting.fileName] != nil
       : self["\(setting.name)"] != nil
   }
 
   /// What `program` may have of this environment.
-  package func childSettings(for program: Program, catalogue: Catalogue) -> ChildSettings {
+  public func childSettings(for program: Program, catalogue: Catalogue) -> ChildSettings {
     var child = ChildSettings(variables: [:], secrets: [])
     for name in Self.systemNames { child.variables[name] = self[name] }
     // The crash handler prints memory; a service never wants it.

@@ -6,13 +6,13 @@ import Bytes
 import Glibc
 
 /// The variables a process was started with.
-package struct Environment: Sendable {
+public struct Environment: Sendable {
   /// Secrets are held apart from the rest, in memory that is wiped.
   private let values: [String: [UInt8]]
   private let secrets: [String: SecretSetting]
 
   /// Variables of a test or of a parent that composes a child's settings.
-  package init(_ variables: [String: String]) {
+  public init(_ variables: [String: String]) {
     var values: [String: [UInt8]] = [:]
     var secrets: [String: SecretSetting] = [:]
     for (name, text) in variables where !text.isEmpty {
@@ -33,7 +33,7 @@ package struct Environment: Sendable {
 
   /// Copies the process's environment and wipes every value that may be a secret. Called once,
   /// first thing in main, before a second thread exists.
-  package static func take() -> Environment {
+  public static func take() -> Environment {
     var values: [String: [UInt8]] = [:]
     var secrets: [String: SecretSetting] = [:]
     var entry = environ
@@ -64,14 +64,14 @@ package struct Environment: Sendable {
   }
 
   /// The value of a variable that is no secret; an empty one counts as not set.
-  package subscript(name: String) -> [UInt8]? { values[name] }
+  public subscript(name: String) -> [UInt8]? { values[name] }
 
   /// The value of a variable that is a secret; an empty one counts as not set.
   func secret(_ name: String) -> SecretSetting? { secrets[name] }
 
   /// This environment with other values for some variables, none of them secret; an empty value
   /// takes a variable away.
-  package func setting(_ changes: [String: String]) -> Environment {
+  public func setting(_ changes: [String: String]) -> Environment {
     precondition(!changes.keys.contains(where: Self.isSecretName), "secrets are not set like this")
     var values = values
     for (name, text) in changes { values[name] = text.isEmpty ? nil : Array(text.utf8) }
@@ -79,5 +79,5 @@ package struct Environment: Sendable {
   }
 
   /// The names of all variables that have a value.
-  package var names: [String] { (Array(values.keys) + Array(secrets.keys)).sorted() }
+  public var names: [String] { (Array(values.keys) + Array(secrets.keys)).sorted() }
 }

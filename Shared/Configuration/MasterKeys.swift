@@ -4,11 +4,11 @@
 import Vault
 
 /// The master keys as they were given.
-package struct MasterKeys: Sendable {
+public struct MasterKeys: Sendable {
   /// The ring; its last key is the active one.
-  package let ring: KeyRing
+  public let ring: KeyRing
   /// The file they came from, to be read again on SIGHUP; nil when they came another way.
-  package let file: String?
+  public let file: String?
 
   /// Keys from the text of MANAGED_ENCRYPTION_KEYS.
   init(json secret: SecretSetting, file: String?, setting: String) throws(ConfigurationError) {
@@ -27,13 +27,13 @@ package struct MasterKeys: Sendable {
   }
 
   /// Reads the file anew, after the operator changed it.
-  package func reread() throws(ConfigurationError) -> MasterKeys {
+  public func reread() throws(ConfigurationError) -> MasterKeys {
     guard let file else { return self }
     return try Self.read(file: file)
   }
 
   /// Keys from a file such as the one that `bindery up` makes.
-  package static func read(file: String) throws(ConfigurationError) -> MasterKeys {
+  public static func read(file: String) throws(ConfigurationError) -> MasterKeys {
     let name = Setting.managedKeys.fileName
     let json: SecretSetting?
     do throws(SettingFileError) {

@@ -4,28 +4,28 @@
 import Bytes
 
 /// A secret value of a setting.
-package final class SecretSetting: Sendable, CustomStringConvertible, CustomReflectable {
+public final class SecretSetting: Sendable, CustomStringConvertible, CustomReflectable {
   private let secret: Secret
 
   /// Copies bytes that stay the caller's to wipe.
-  package init(copying bytes: UnsafeRawBufferPointer) { secret = Secret(copying: bytes) }
+  public init(copying bytes: UnsafeRawBufferPointer) { secret = Secret(copying: bytes) }
 
   /// Takes the bytes over and wipes them.
-  package init(wiping bytes: inout [UInt8]) { secret = Secret(wiping: &bytes) }
+  public init(wiping bytes: inout [UInt8]) { secret = Secret(wiping: &bytes) }
 
   /// Lends the bytes to `body`.
-  package func withBytes<Result, Failure: Error>(
+  public func withBytes<Result, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try secret.withBytes(body)
   }
 
   /// The length, which is not secret.
-  package var count: Int { secret.count }
+  public var count: Int { secret.count }
 
   /// Says nothing.
-  package var description: String { "(secret)" }
+  public var description: String { "(secret)" }
 
   /// Shows nothing, so that a dump of settings stays mute too.
-  package var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
+  public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }

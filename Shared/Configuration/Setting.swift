@@ -3,19 +3,19 @@
 // system names an environment variable.
 
 /// A process that reads settings.
-package enum Program: String, Sendable, CaseIterable {
+public enum Program: String, Sendable, CaseIterable {
   case edge, auth, billing, scheduler
   /// The operator's tool.
   case `operator`
 
   /// The four that run as services.
-  package static let services: [Program] = [.edge, .auth, .billing, .scheduler]
+  public static let services: [Program] = [.edge, .auth, .billing, .scheduler]
 }
 
 /// One declared setting.
-package struct Setting: Sendable {
+public struct Setting: Sendable {
   /// What a value must look like; the parsers are in `ValueParser`.
-  package enum Kind: Sendable {
+  public enum Kind: Sendable {
     case text(bytesMax: Int)
     case directory
     case readableFile
@@ -42,20 +42,20 @@ package struct Setting: Sendable {
   }
 
   /// The environment variable.
-  package let name: StaticString
+  public let name: StaticString
   /// The section of the manual it stands in.
-  package let group: Group
+  public let group: Group
   /// What is used when it is not set, as text for people; nil = nothing.
-  package let standard: StaticString?
+  public let standard: StaticString?
   /// What it is for, in one or two sentences.
-  package let meaning: StaticString
+  public let meaning: StaticString
   /// What a value must look like.
-  package let kind: Kind
+  public let kind: Kind
   /// Who may read it.
-  package let readers: [Program]
+  public let readers: [Program]
 
   /// Whether its value is a secret; it can then also be given as a file by `<name>_FILE`.
-  package var isSecret: Bool {
+  public var isSecret: Bool {
     switch kind {
     case .secret, .secrets, .masterKeys, .masterKey: true
     default: false
@@ -63,10 +63,10 @@ package struct Setting: Sendable {
   }
 
   /// The variable that names a file with the value.
-  package var fileName: String { "\(name)_FILE" }
+  public var fileName: String { "\(name)_FILE" }
 
   /// A section of the manual.
-  package enum Group: String, Sendable, CaseIterable {
+  public enum Group: String, Sendable, CaseIterable {
     case places = "Places and addresses"
     case upstreams = "Services and upstreams"
     case keys = "Keys and credentials"

@@ -2,9 +2,9 @@
 // machines. It shows no value of this machine, only what may be set.
 
 /// Renders the settings manual.
-package enum SettingsManual {
+public enum SettingsManual {
   /// Text of at most 100 columns.
-  package static var text: String {
+  public static var text: String {
     var text = """
       Settings are environment variables. An empty one counts as not set. A setting marked
       "secret" can instead be given as a file: NAME_FILE=/path. Malformed or contradictory
@@ -34,7 +34,7 @@ package enum SettingsManual {
   }
 
   /// An array of {name, default, meaning, secret, read_by}.
-  package static var json: String {
+  public static var json: String {
     let items = Setting.all.map { setting in
       let standard = setting.standard.map { quoted("\($0)") } ?? "null"
       let readers = setting.readers.map { quoted($0.rawValue) }.joined(separator: ",")

@@ -241,7 +241,7 @@ struct SettingsReader {
 }
 
 /// Which browser origins may speak to the MCP endpoints.
-package enum AllowedOrigins: Sendable, Equatable {
+public enum AllowedOrigins: Sendable, Equatable {
   /// Every one.
   case any
   /// These, written as a browser does.

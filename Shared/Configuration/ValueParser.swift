@@ -84,7 +84,7 @@ enum ValueParser {
 }
 
 /// Where a process listens.
-package enum ListenSetting: Sendable, Equatable {
+public enum ListenSetting: Sendable, Equatable {
   /// Only on its Unix socket.
   case unixOnly
   /// There too; port 0 takes a free one.

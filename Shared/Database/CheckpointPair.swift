@@ -12,15 +12,15 @@ import Clocks
 // the old tail.
 
 /// What one round of the checkpointer found and did.
-package struct CheckpointReport: Equatable, Sendable {
+public struct CheckpointReport: Equatable, Sendable {
   /// Length of the write-ahead log after the round, in bytes.
-  package var logBytes = 0
+  public var logBytes = 0
   /// Frames in the log, and those of them that are in the database now.
-  package var frames = 0, framesCopied = 0
+  public var frames = 0, framesCopied = 0
   /// How long writers were kept waiting.
-  package var guarded = Duration.zero
+  public var guarded = Duration.zero
   /// Whether this round began the log anew.
-  package var restarted = false
+  public var restarted = false
 }
 
 /// Two connections to one database: one checkpoints while the other keeps writers out.

@@ -8,15 +8,15 @@ import Posix
 import Synchronization
 
 /// The checkpointer of one database.
-package final class Checkpointer: Sendable {
+public final class Checkpointer: Sendable {
   /// What is known of the checkpointer's work.
-  package struct Status: Sendable {
+  public struct Status: Sendable {
     /// The last round that did not fail.
-    package var last = CheckpointReport()
+    public var last = CheckpointReport()
     /// Rounds that found the write lock held throughout, or the disk full.
-    package var vainRounds = 0
+    public var vainRounds = 0
     /// Why it ended by itself; a process that sees this should end too.
-    package var failure: DatabaseError?
+    public var failure: DatabaseError?
   }
 
   private let status = Mutex(Status())
@@ -25,7 +25,7 @@ package final class Checkpointer: Sendable {
   /// Opens two connections to `file` on a new thread and waits until they are open.
   /// - Parameter period: time between rounds; deleted bytes leave the log within two idle rounds.
   /// - Throws: what opening a connection throws.
-  package init(
+  public init(
     _ file: DatabaseFile, every period: Duration = .milliseconds(250)
   ) throws(DatabaseError) {
     let bell = try Bell()
@@ -47,13 +47,13 @@ package final class Checkpointer: Sendable {
   }
 
   /// What is known of the work so far.
-  package var current: Status { status.withLock { $0 } }
+  public var current: Status { status.withLock { $0 } }
 
   /// Runs a round soon, without waiting for the period: after bytes were deleted.
-  package func hurry() { bell.ring(.hurry) }
+  public func hurry() { bell.ring(.hurry) }
 
   /// Ends the thread after last rounds and waits for it. Blocks: not for event loops.
-  package func stop() {
+  public func stop() {
     bell.ring(.stop)
     bell.waitForAnswer()
   }

@@ -10,14 +10,14 @@ import Glibc
 
 extension Connection {
   /// How a connection is used.
-  package enum Access: Sendable {
+  public enum Access: Sendable {
     case readOnly, readWrite
   }
 
   /// Opens an existing database for `role` on the calling thread, which owns the connection.
   /// - Parameter patience: the longest wait for another process's write lock.
   /// - Throws: `refused` for a file that may not be opened, `rule` when a rule cannot be set.
-  package convenience init(
+  public convenience init(
     _ file: DatabaseFile, as role: ProcessRole, access: Access = .readWrite,
     patience: Duration = .seconds(5)
   ) throws(DatabaseError) {

@@ -8,10 +8,10 @@ import Clocks
 import Glibc
 
 /// A connection to one database, owned by one thread.
-package final class Connection {
+public final class Connection {
   let database: OpaquePointer
   /// The file it has open.
-  package let file: DatabaseFile
+  public let file: DatabaseFile
   let guardian: WriteGuard
   let patience: BusyPatience
   private let thread = pthread_self()
@@ -29,7 +29,7 @@ package final class Connection {
   deinit { close() }
 
   /// Runs a statement that gives no rows.
-  package func execute(_ sql: StaticString, _ values: Value...) throws(DatabaseError) {
+  public func execute(_ sql: StaticString, _ values: Value...) throws(DatabaseError) {
     try withStatement(sql) { (statement) throws(DatabaseError) in
       try statement.bind(values)
       while try statement.step() {}
@@ -37,7 +37,7 @@ package final class Connection {
   }
 
   /// The first row that a query gives, as `read` makes of it; nil when there is none.
-  package func first<Result>(
+  public func first<Result>(
     _ sql: StaticString, _ values: Value...,
     read: (borrowing Row) throws(DatabaseError) -> Result
   ) throws(DatabaseError) -> Result? {
@@ -48,7 +48,7 @@ package final class Connection {
   }
 
   /// All rows that a query gives, as `read` makes of them. Bound a long one by LIMIT.
-  package func all<Result>(
+  public func all<Result>(
     _ sql: StaticString, _ values: Value...,
     read: (borrowing Row) throws(DatabaseError) -> Result
   ) throws(DatabaseError) -> [Result] {
@@ -61,14 +61,14 @@ package final class Connection {
   }
 
   /// The number of rows that the last INSERT, UPDATE or DELETE changed.
-  package var changes: Int { Int(sqlite3_changes64(database)) }
+  public var changes: Int { Int(sqlite3_changes64(database)) }
 
   /// The rowid of the last INSERT.
-  package var lastInsertedRowID: Int64 { sqlite3_last_insert_rowid(database) }
+  public var lastInsertedRowID: Int64 { sqlite3_last_insert_rowid(database) }
 
   /// Lends the compiled `sql` for the length of `body`, then resets it.
   @discardableResult
-  package func withStatement<Result, Failure: DatabaseErrorConvertible>(
+  public func withStatement<Result, Failure: DatabaseErrorConvertible>(
     _ sql: StaticString, _ body: (Statement) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     let statement: Statement
@@ -80,7 +80,7 @@ package final class Connection {
   /// Runs `body` between BEGIN IMMEDIATE and COMMIT; rolls back when it throws. Not nestable.
   /// - Throws: `busy` when no write lock came within the connection's patience.
   @discardableResult
-  package func transaction<Result>(
+  public func transaction<Result>(
     _ body: () throws(DatabaseError) -> Result
   ) throws(DatabaseError) -> Result {
     try transact(body)
@@ -88,14 +88,14 @@ package final class Connection {
 
   /// Runs `body` between BEGIN IMMEDIATE and COMMIT; rolls back when it throws. Not nestable.
   @discardableResult
-  package func transaction<Result, Failure: DatabaseErrorConvertible>(
+  public func transaction<Result, Failure: DatabaseErrorConvertible>(
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try transact(body)
   }
 
   /// Runs `body` between BEGIN and COMMIT so that all its reads see one state of the database.
-  package func snapshot<Result, Failure: DatabaseErrorConvertible>(
+  public func snapshot<Result, Failure: DatabaseErrorConvertible>(
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try bracket("BEGIN DEFERRED", body)

@@ -4,7 +4,7 @@
 import CSQLite
 
 /// Why a call to the database failed.
-package enum DatabaseError: Error, Equatable, Sendable {
+public enum DatabaseError: Error, Equatable, Sendable {
   /// Another process held the write lock for longer than the connection waits.
   case busy
   /// The disk, or the quota, is full; nothing of the transaction remains.
@@ -39,12 +39,12 @@ package enum DatabaseError: Error, Equatable, Sendable {
   case stopped
 
   /// Which constraint refused a row.
-  package enum Constraint: Equatable, Sendable {
+  public enum Constraint: Equatable, Sendable {
     case unique, foreignKey, check, notNull, dataType, other
   }
 
   /// Whether the connection, and by our rules the process, must be given up.
-  package var isFatal: Bool {
+  public var isFatal: Bool {
     switch self {
     case .damaged, .disk, .unusable: true
     default: false
@@ -52,7 +52,7 @@ package enum DatabaseError: Error, Equatable, Sendable {
   }
 
   /// Whether the same work may succeed a little later.
-  package var isTransient: Bool {
+  public var isTransient: Bool {
     switch self {
     case .busy, .full, .overloaded: true
     default: false
@@ -80,7 +80,7 @@ package enum DatabaseError: Error, Equatable, Sendable {
   }
 
   /// Whether both are the same error with the same data.
-  package static func == (left: DatabaseError, right: DatabaseError) -> Bool {
+  public static func == (left: DatabaseError, right: DatabaseError) -> Bool {
     switch (left, right) {
     case (.busy, .busy), (.full, .full), (.notOwned, .notOwned), (.readOnly, .readOnly),
       (.unusable, .unusable), (.overloaded, .overloaded), (.stopped, .stopped):
@@ -112,7 +112,7 @@ extension DatabaseError.Constraint {
 }
 
 /// Why a file was not opened as a database. Nothing was written to it.
-package enum FileRefusal: Equatable, Sendable {
+public enum FileRefusal: Equatable, Sendable {
   /// No such file; only the migration runner creates one.
   case missing
   /// A file of no bytes: a lost database must not come back as an empty one.
@@ -130,11 +130,11 @@ package enum FileRefusal: Equatable, Sendable {
 }
 
 /// An error that can carry a database error: what stores throw out of a transaction.
-package protocol DatabaseErrorConvertible: Error {
+public protocol DatabaseErrorConvertible: Error {
   /// The error for a failure of the database itself.
   init(_ error: DatabaseError)
 }
 
 extension DatabaseError: DatabaseErrorConvertible {
-  package init(_ error: DatabaseError) { self = error }
+  public init(_ error: DatabaseError) { self = error }
 }

@@ -6,9 +6,9 @@ import CLinux
 import Glibc
 
 /// One of the two databases in a data folder.
-package struct DatabaseFile: Hashable, Sendable {
+public struct DatabaseFile: Hashable, Sendable {
   /// Which database it is.
-  package enum Kind: String, CaseIterable, Sendable {
+  public enum Kind: String, CaseIterable, Sendable {
     /// Accounts, connections, credentials, activity.
     case bindery
     /// Sealed token blobs.
@@ -41,23 +41,23 @@ package struct DatabaseFile: Hashable, Sendable {
     }
   }
 
-  package let kind: Kind
+  public let kind: Kind
   /// The folder that holds it.
-  package let directory: String
+  public let directory: String
 
   /// The database `kind` in `directory`.
-  package init(_ kind: Kind, in directory: String) {
+  public init(_ kind: Kind, in directory: String) {
     self.kind = kind
     self.directory = directory
   }
 
   /// Where the main file lies.
-  package var path: String { "\(directory)/\(kind.rawValue).sqlite" }
+  public var path: String { "\(directory)/\(kind.rawValue).sqlite" }
   /// Where the write-ahead log lies.
-  package var logPath: String { path + "-wal" }
+  public var logPath: String { path + "-wal" }
 
   /// The length of the write-ahead log in bytes, 0 when there is none.
-  package var logBytes: Int {
+  public var logBytes: Int {
     var facts = stat()
     return lstat(logPath, &facts) == 0 ? Int(facts.st_size) : 0
   }

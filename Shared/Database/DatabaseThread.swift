@@ -6,13 +6,13 @@ import CLinux
 import Glibc
 
 /// A connection behind a thread of its own.
-package final class DatabaseThread: Sendable {
+public final class DatabaseThread: Sendable {
   private let queue: WorkQueue
 
   /// Opens `file` for `role` on a new thread and waits until it is open.
   /// - Parameter queueMax: work items that may wait; more are refused with `overloaded`.
   /// - Throws: what opening the connection throws.
-  package init(
+  public init(
     _ file: DatabaseFile, as role: ProcessRole, access: Connection.Access = .readWrite,
     patience: Duration = .seconds(5), queueMax: Int = 1024
   ) throws(DatabaseError) {
@@ -40,7 +40,7 @@ package final class DatabaseThread: Sendable {
   /// Cancelling the caller does not stop work that was accepted.
   /// - Throws: what `body` throws; `overloaded` or `stopped` when it was not accepted.
   @discardableResult
-  package func run<Result: Sendable>(
+  public func run<Result: Sendable>(
     _ body: @escaping @Sendable (Connection) throws(DatabaseError) -> Result
   ) async throws(DatabaseError) -> Result {
     try await submit(body)
@@ -49,7 +49,7 @@ package final class DatabaseThread: Sendable {
   /// Runs `body` with the connection and returns what it returns.
   /// - Throws: what `body` throws; `overloaded` or `stopped` when it was not accepted.
   @discardableResult
-  package func run<Result: Sendable, Failure: DatabaseErrorConvertible>(
+  public func run<Result: Sendable, Failure: DatabaseErrorConvertible>(
     _ body: @escaping @Sendable (Connection) throws(Failure) -> Result
   ) async throws(Failure) -> Result {
     try await submit(body)
@@ -72,8 +72,8 @@ package final class DatabaseThread: Sendable {
   }
 
   /// Refuses further work; what was accepted still runs, then the connection closes.
-  package func stop() { queue.stop() }
+  public func stop() { queue.stop() }
 
   /// Waits until the thread has ended after `stop`. Blocks: not for event loops.
-  package func join() { queue.waitUntilEnded() }
+  public func join() { queue.waitUntilEnded() }
 }

@@ -5,23 +5,23 @@ import COpenSSL
 import Migrations
 
 /// One numbered change of a database's schema.
-package struct Migration: Sendable, Equatable {
+public struct Migration: Sendable, Equatable {
   /// Its place in the order, 1 to 9999; both databases share the numbers.
-  package let number: Int
+  public let number: Int
   /// The name of its file without extension.
-  package let name: String
+  public let name: String
   /// The database it changes.
-  package let database: DatabaseFile.Kind
+  public let database: DatabaseFile.Kind
   /// The least migration of the same database that code must know in order to run on the result:
   /// the one before, unless the file says `-- needs: NNNN` in its second line.
-  package let needs: Int
+  public let needs: Int
   /// SHA-256 of the file.
-  package let checksum: [UInt8]
+  public let checksum: [UInt8]
   let text: [UInt8]
 
   /// The migrations that this build carries, by number.
   /// - Throws: `schema(.malformed)` for a file that breaks the rules; a build with one runs nowhere.
-  package static func embedded() throws(DatabaseError) -> [Migration] {
+  public static func embedded() throws(DatabaseError) -> [Migration] {
     try parse(MigrationFile.all)
   }
 

@@ -9,13 +9,13 @@ import Glibc
 import Posix
 
 /// Runs migrations; only the operator's tool does.
-package struct MigrationRunner: Sendable {
+public struct MigrationRunner: Sendable {
   let directory: String
   let migrations: [Migration]
   let patience: Duration
 
   /// A runner of this build's migrations over the databases in `directory`.
-  package init(directory: String) throws(DatabaseError) {
+  public init(directory: String) throws(DatabaseError) {
     self.init(directory: directory, migrations: try Migration.embedded(), patience: .seconds(30))
   }
 
@@ -27,7 +27,7 @@ package struct MigrationRunner: Sendable {
 
   /// Creates the databases that are missing and runs what has not run; returns what it ran.
   /// - Throws: `schema` when history and build disagree or a statement fails.
-  package func run() throws(DatabaseError) -> [Migration] {
+  public func run() throws(DatabaseError) -> [Migration] {
     try DatabaseFile.admit(directory: directory)
     let lock = try takeLock()
     defer { _ = flock(lock.number, LOCK_UN) }

@@ -2,7 +2,7 @@
 // What each may write is TableOwnership's to say.
 
 /// The process that opens a database.
-package enum ProcessRole: String, CaseIterable, Sendable {
+public enum ProcessRole: String, CaseIterable, Sendable {
   case edge, auth, billing, scheduler
   /// The operator's tool, which alone runs migrations.
   case operatorTool = "operator"

@@ -4,22 +4,22 @@
 import CSQLite
 
 /// The row that a statement stands on; columns count from 0.
-package struct Row: ~Copyable {
+public struct Row: ~Copyable {
   let statement: OpaquePointer
 
   /// Whether the column is NULL.
-  package borrowing func isNull(_ index: Int32) -> Bool {
+  public borrowing func isNull(_ index: Int32) -> Bool {
     sqlite3_column_type(statement, index) == SQLITE_NULL
   }
 
   /// The integer in the column.
-  package borrowing func integer(_ index: Int32) throws(DatabaseError) -> Int64 {
+  public borrowing func integer(_ index: Int32) throws(DatabaseError) -> Int64 {
     try expect(SQLITE_INTEGER, index)
     return sqlite3_column_int64(statement, index)
   }
 
   /// The text in the column, valid UTF-8.
-  package borrowing func text(_ index: Int32) throws(DatabaseError) -> String {
+  public borrowing func text(_ index: Int32) throws(DatabaseError) -> String {
     try expect(SQLITE_TEXT, index)
     guard let text = String(validating: bytes(index).bindMemory(to: UInt8.self), as: UTF8.self)
     else { throw .columnType(index: index) }
@@ -27,28 +27,28 @@ package struct Row: ~Copyable {
   }
 
   /// A copy of the bytes in the column.
-  package borrowing func blob(_ index: Int32) throws(DatabaseError) -> [UInt8] {
+  public borrowing func blob(_ index: Int32) throws(DatabaseError) -> [UInt8] {
     try expect(SQLITE_BLOB, index)
     return [UInt8](bytes(index))
   }
 
   /// The integer in the column, nil for NULL.
-  package borrowing func optionalInteger(_ index: Int32) throws(DatabaseError) -> Int64? {
+  public borrowing func optionalInteger(_ index: Int32) throws(DatabaseError) -> Int64? {
     isNull(index) ? nil : try integer(index)
   }
 
   /// The text in the column, nil for NULL.
-  package borrowing func optionalText(_ index: Int32) throws(DatabaseError) -> String? {
+  public borrowing func optionalText(_ index: Int32) throws(DatabaseError) -> String? {
     isNull(index) ? nil : try text(index)
   }
 
   /// A copy of the bytes in the column, nil for NULL.
-  package borrowing func optionalBlob(_ index: Int32) throws(DatabaseError) -> [UInt8]? {
+  public borrowing func optionalBlob(_ index: Int32) throws(DatabaseError) -> [UInt8]? {
     isNull(index) ? nil : try blob(index)
   }
 
   /// Lends the bytes of a BLOB column without copying them.
-  package borrowing func withBlob<Result, Failure: DatabaseErrorConvertible>(
+  public borrowing func withBlob<Result, Failure: DatabaseErrorConvertible>(
     _ index: Int32, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     do { try expect(SQLITE_BLOB, index) } catch { throw Failure(error) }
@@ -56,7 +56,7 @@ package struct Row: ~Copyable {
   }
 
   /// Lends the UTF-8 of a TEXT column without copying it.
-  package borrowing func withText<Result, Failure: DatabaseErrorConvertible>(
+  public borrowing func withText<Result, Failure: DatabaseErrorConvertible>(
     _ index: Int32, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     do { try expect(SQLITE_TEXT, index) } catch { throw Failure(error) }

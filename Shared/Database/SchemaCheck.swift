@@ -3,7 +3,7 @@
 // table in which the runner wrote what it ran.
 
 /// Why the schema and this build do not fit.
-package enum SchemaRefusal: Equatable, Sendable {
+public enum SchemaRefusal: Equatable, Sendable {
   /// Migration `number` has not run yet: run `bindery migrate`.
   case older(missing: Int)
   /// Migration `number` came after this build and needs newer code.
@@ -26,10 +26,10 @@ struct AppliedMigration: Equatable, Sendable {
 }
 
 /// Compares what ran with what a build carries.
-package enum SchemaCheck {
+public enum SchemaCheck {
   /// Checks the schema of the database that `connection` has open against this build.
   /// - Throws: `schema` with the reason.
-  package static func admit(_ connection: Connection) throws(DatabaseError) {
+  public static func admit(_ connection: Connection) throws(DatabaseError) {
     let kind = connection.file.kind
     let known = try Migration.embedded().filter { $0.database == kind }
     let pending = try pending(known: known, applied: applied(connection))

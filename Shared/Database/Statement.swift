@@ -5,7 +5,7 @@
 import CSQLite
 
 /// A compiled statement, lent by its connection.
-package final class Statement {
+public final class Statement {
   let handle: OpaquePointer
   // Unowned: the connection finalizes its statements before it goes.
   private unowned(unsafe) let connection: Connection
@@ -20,7 +20,7 @@ package final class Statement {
   deinit { sqlite3_finalize(handle) }
 
   /// Binds parameters 1, 2, … to `values`.
-  package func bind(_ values: [Value]) throws(DatabaseError) {
+  public func bind(_ values: [Value]) throws(DatabaseError) {
     precondition(Int(sqlite3_bind_parameter_count(handle)) == values.count, "parameter count")
     var index: Int32 = 1
     for value in values {
@@ -30,7 +30,7 @@ package final class Statement {
   }
 
   /// Binds one parameter, counted from 1.
-  package func bind(_ index: Int32, _ value: Value) throws(DatabaseError) {
+  public func bind(_ index: Int32, _ value: Value) throws(DatabaseError) {
     switch value {
     case .null: try check(sqlite3_bind_null(handle, index))
     case .integer(let value): try check(sqlite3_bind_int64(handle, index, value))
@@ -46,19 +46,19 @@ package final class Statement {
   }
 
   /// Binds a copy of `bytes`.
-  package func bind(_ index: Int32, bytes: UnsafeRawBufferPointer) throws(DatabaseError) {
+  public func bind(_ index: Int32, bytes: UnsafeRawBufferPointer) throws(DatabaseError) {
     try check(
       bindery_sqlite_bind_blob(handle, index, bytes.baseAddress, UInt64(bytes.count)))
   }
 
   /// Binds `bytes` themselves, which stay valid and unchanged until the loan of the statement ends.
-  package func bind(_ index: Int32, borrowing bytes: UnsafeRawBufferPointer) throws(DatabaseError) {
+  public func bind(_ index: Int32, borrowing bytes: UnsafeRawBufferPointer) throws(DatabaseError) {
     try check(
       bindery_sqlite_bind_blob_borrowed(handle, index, bytes.baseAddress, UInt64(bytes.count)))
   }
 
   /// Moves to the next row; false when there is none.
-  package func step() throws(DatabaseError) -> Bool {
+  public func step() throws(DatabaseError) -> Bool {
     let code = sqlite3_step(handle)
     switch code {
     case SQLITE_ROW: return true
@@ -68,7 +68,7 @@ package final class Statement {
   }
 
   /// The row it stands on, after `step` was true.
-  package var row: Row { Row(statement: handle) }
+  public var row: Row { Row(statement: handle) }
 
   func reset() {
     sqlite3_reset(handle)

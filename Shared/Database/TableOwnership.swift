@@ -3,11 +3,11 @@
 // statement that breaks it never runs. Reading is open to every process that has the file.
 
 /// Which processes may change the rows of a table.
-package struct TableOwnership: Sendable {
+public struct TableOwnership: Sendable {
   /// May insert, update and delete.
-  package let owners: Set<ProcessRole>
+  public let owners: Set<ProcessRole>
   /// May delete rows in the course of forgetting an account, though it does not own the table.
-  package let erasers: Set<ProcessRole>
+  public let erasers: Set<ProcessRole>
 
   init(_ owners: Set<ProcessRole>, erasers: Set<ProcessRole> = []) {
     self.owners = owners
@@ -15,7 +15,7 @@ package struct TableOwnership: Sendable {
   }
 
   /// Every table of both databases.
-  package static let tables: [String: TableOwnership] = [
+  public static let tables: [String: TableOwnership] = [
     // bindery.sqlite, written by auth
     "users": TableOwnership([.auth]),
     "password_hashes": TableOwnership([.auth]),

@@ -11,7 +11,7 @@ import Synchronization
 
 /// One thread, one epoll, one timer heap; a Swift task executor.
 // Unchecked because everything but `inbox` and the atomics is touched on its thread alone.
-package final class EventLoop: TaskExecutor, @unchecked Sendable {
+public final class EventLoop: TaskExecutor, @unchecked Sendable {
   private let epoll: Int32
   private let wakeup: Int32
   private var handle = pthread_t()
@@ -35,16 +35,16 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
   private let stopping = Atomic<Bool>(false)
 
   /// The size of a block of `buffers`.
-  package static let bufferBytes = 16 * 1024
+  public static let bufferBytes = 16 * 1024
   /// Memory for the buffers of this loop's connections; idle connections hold none.
-  package let buffers = BufferPool(blockBytes: bufferBytes, keptMax: 256)
+  public let buffers = BufferPool(blockBytes: bufferBytes, keptMax: 256)
 
   /// The time when the present round began; cheaper than asking the clock.
-  package private(set) var now = Instant.now
+  public private(set) var now = Instant.now
 
   /// A loop whose thread is called `name` (at most 15 bytes show).
   /// - Throws: `Errno` when the kernel gives no epoll or eventfd.
-  package init(name: String) throws(Errno) {
+  public init(name: String) throws(Errno) {
     self.name = name
     epoll = epoll_create1(O_CLOEXEC)
     guard epoll >= 0 else { throw .last }
@@ -57,7 +57,7 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
   }
 
   /// Starts the loop's thread; it runs until `stop`.
-  package func start() {
+  public func start() {
     let box = Unmanaged.passRetained(self)
     let entry: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { raw in
       Unmanaged<EventLoop>.fromOpaque(raw!).takeRetainedValue().turn()
@@ -68,7 +68,7 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
   }
 
   /// Asks the loop to end after its present round and waits for its thread.
-  package func stop() {
+  public func stop() {
     stopping.store(true, ordering: .releasing)
     wake()
     pthread_join(handle, nil)
@@ -76,20 +76,20 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
 
   /// Whether the caller runs on this loop's thread.
   @inline(__always)
-  package var isCurrent: Bool { pthread_self() == thread.load(ordering: .relaxed) }
+  public var isCurrent: Bool { pthread_self() == thread.load(ordering: .relaxed) }
 
   /// Starts a task on the loop, from any thread.
-  package func spawn(_ body: @escaping @Sendable () async -> Void) {
+  public func spawn(_ body: @escaping @Sendable () async -> Void) {
     Task(executorPreference: self) { await body() }
   }
 
   /// Runs `body` on the loop and gives back its result.
-  package func run<R: Sendable>(_ body: @escaping @Sendable () async -> R) async -> R {
+  public func run<R: Sendable>(_ body: @escaping @Sendable () async -> R) async -> R {
     await Task(executorPreference: self) { await body() }.value
   }
 
   /// Lets everything else on the loop have its turn: sockets, timers, other tasks.
-  package func yield() async {
+  public func yield() async {
     // Unsafe for speed: resumed exactly once, in the next round.
     await withUnsafeContinuation { yielded.append($0) }
   }
@@ -97,7 +97,7 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
   // MARK: Executor
 
   /// Takes a job of a task that runs on this loop, from any thread.
-  package func enqueue(_ job: consuming ExecutorJob) {
+  public func enqueue(_ job: consuming ExecutorJob) {
     let job = UnownedJob(job)
     if isCurrent {
       jobs.append(job)
@@ -121,7 +121,7 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
 
   /// Registers `descriptor` edge-triggered for reading, writing and hang-up, once for its life.
   /// - Throws: `Errno` of epoll_ctl.
-  package func watch(_ descriptor: Int32, parker: Parker?) throws(Errno) -> Watch {
+  public func watch(_ descriptor: Int32, parker: Parker?) throws(Errno) -> Watch {
     try add(
       descriptor,
       events: EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue
@@ -130,7 +130,7 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
 
   /// Registers a listening `descriptor`, edge-triggered, for new connections alone.
   /// - Throws: `Errno` of epoll_ctl.
-  package func watchListener(_ descriptor: Int32, parker: Parker) throws(Errno) -> Watch {
+  public func watchListener(_ descriptor: Int32, parker: Parker) throws(Errno) -> Watch {
     try add(descriptor, events: EPOLLIN.rawValue | EPOLLET.rawValue, parker: parker)
   }
 
@@ -153,7 +153,7 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
   }
 
   /// Forgets a watch. The caller closes the descriptor, which takes it out of the epoll.
-  package func forget(_ watch: Watch) {
+  public func forget(_ watch: Watch) {
     guard watches[Int(watch.slot)]?.toOpaque() == Unmanaged.passUnretained(watch).toOpaque() else {
       return
     }

@@ -3,26 +3,26 @@
 
 /// A value that only one loop's tasks may touch.
 // Unchecked because `value` verifies the thread on every access.
-package struct LoopBound<Value>: @unchecked Sendable {
+public struct LoopBound<Value>: @unchecked Sendable {
   /// The loop that owns the value.
-  package let loop: EventLoop
+  public let loop: EventLoop
   private let confined: Value
 
   /// Binds `value` to `loop`; the caller keeps no other way to it from elsewhere.
-  package init(_ value: sending Value, to loop: EventLoop) {
+  public init(_ value: sending Value, to loop: EventLoop) {
     self.loop = loop
     confined = value
   }
 
   /// Binds a value made on `loop`, where the caller runs.
-  package init(here value: Value, on loop: EventLoop) {
+  public init(here value: Value, on loop: EventLoop) {
     precondition(loop.isCurrent, "a value of another loop")
     self.loop = loop
     confined = value
   }
 
   /// The value, on its loop.
-  package var value: Value {
+  public var value: Value {
     precondition(loop.isCurrent, "a value of another loop")
     return confined
   }

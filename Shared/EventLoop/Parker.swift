@@ -5,13 +5,13 @@
 // Loop-confined.
 
 /// Does a task's work while the task itself sleeps.
-package protocol Attendant: AnyObject {
+public protocol Attendant: AnyObject {
   /// Does what can be done now. False when only the task can go on.
   func turn() -> Bool
 }
 
 /// The waiting place of one task.
-package final class Parker {
+public final class Parker {
   private var continuation: UnsafeContinuation<Void, Never>?
   private var signalled = false
   private var attendant: (any Attendant)?
@@ -19,10 +19,10 @@ package final class Parker {
   private let loop: EventLoop?
 
   /// A waiting place with nobody in it; one with a loop can have an attendant.
-  package init(on loop: EventLoop? = nil) { self.loop = loop }
+  public init(on loop: EventLoop? = nil) { self.loop = loop }
 
   /// Waits until somebody calls `unpark`; returns at once when that happened before.
-  package func park() async {
+  public func park() async {
     if !signalled {
       precondition(continuation == nil, "one task per parker")
       // Unsafe for speed: resumed exactly once, because `unpark` clears it first.
@@ -33,7 +33,7 @@ package final class Parker {
 
   /// Gives `attendant` a turn, now and in a round of the loop after each `unpark`, until it answers
   /// false.
-  package func attend(_ attendant: any Attendant) async {
+  public func attend(_ attendant: any Attendant) async {
     precondition(continuation == nil && loop != nil, "one task per parker, which has a loop")
     signalled = false
     guard attendant.turn() else { return }
@@ -45,7 +45,7 @@ package final class Parker {
   }
 
   /// Wakes the task, or lets its next `park` return at once.
-  package func unpark() {
+  public func unpark() {
     if isAttended {
       if !signalled { loop?.enqueue(self) }
       signalled = true

@@ -4,23 +4,23 @@
 import Clocks
 
 /// A deadline that unparks a task.
-package final class Timer {
+public final class Timer {
   private let loop: EventLoop
   private let parker: Parker
   private var deadline: Instant?
   fileprivate var queued = Instant(nanoseconds: 0)
   fileprivate var position = -1  // in the heap, or -1
   /// Whether the deadline passed since `arm`.
-  package private(set) var fired = false
+  public private(set) var fired = false
 
   /// A timer at rest that wakes `parker`.
-  package init(loop: EventLoop, parker: Parker) {
+  public init(loop: EventLoop, parker: Parker) {
     self.loop = loop
     self.parker = parker
   }
 
   /// Sets the deadline, in place of an earlier one.
-  package func arm(at instant: Instant) {
+  public func arm(at instant: Instant) {
     deadline = instant
     fired = false
     if position < 0 {
@@ -33,20 +33,20 @@ package final class Timer {
   }
 
   /// Sets the deadline to `duration` after the loop's present round.
-  package func arm(after duration: Duration) { arm(at: loop.now.advanced(by: duration)) }
+  public func arm(after duration: Duration) { arm(at: loop.now.advanced(by: duration)) }
 
   /// Sets the deadline to `seconds` after the loop's present round.
   @inline(__always)
-  package func arm(afterSeconds seconds: Int) { arm(at: loop.now.advanced(bySeconds: seconds)) }
+  public func arm(afterSeconds seconds: Int) { arm(at: loop.now.advanced(bySeconds: seconds)) }
 
   /// Takes the deadline away.
-  package func disarm() {
+  public func disarm() {
     deadline = nil
     fired = false
   }
 
   /// Disarms and leaves the heap, which otherwise keeps the timer alive until its old deadline.
-  package func cancel() {
+  public func cancel() {
     disarm()
     if position >= 0 { loop.unschedule(self) }
   }

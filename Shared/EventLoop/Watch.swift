@@ -4,17 +4,17 @@
 import CLinux
 
 /// The readiness of one registered descriptor.
-package final class Watch {
+public final class Watch {
   let slot: UInt32
   let generation: UInt32
   /// The task that wants to know; it may change hands with the descriptor.
-  package var parker: Parker?
+  public var parker: Parker?
   /// A read may find bytes, a connection or the end.
-  package var canRead = false
+  public var canRead = false
   /// A write may find room.
-  package var canWrite = false
+  public var canWrite = false
   /// The peer sent its end, reset, or the socket failed; reads tell which.
-  package private(set) var peerClosed = false
+  public private(set) var peerClosed = false
 
   init(slot: UInt32, generation: UInt32, parker: Parker?) {
     self.slot = slot

@@ -5,13 +5,13 @@ import Glibc
 import Synchronization
 
 /// The pool's queue is full.
-package struct WorkerPoolFull: Error {
+public struct WorkerPoolFull: Error {
   /// The refusal.
-  package init() {}
+  public init() {}
 }
 
 /// A few threads that run blocking work in order of arrival.
-package final class WorkerPool: Sendable {
+public final class WorkerPool: Sendable {
   private struct State {
     var queue: [@Sendable () -> Void] = []
     var busy = 0
@@ -25,7 +25,7 @@ package final class WorkerPool: Sendable {
   nonisolated(unsafe) private let ready: UnsafeMutablePointer<sem_t>
 
   /// At most `threads` threads, started when needed, and `queueMax` jobs that wait.
-  package init(threads: Int, queueMax: Int) {
+  public init(threads: Int, queueMax: Int) {
     threadsMax = threads
     self.queueMax = queueMax
     ready = .allocate(capacity: 1)
@@ -35,7 +35,7 @@ package final class WorkerPool: Sendable {
 
   /// Runs `body` on a thread of the pool.
   /// - Throws: `WorkerPoolFull` at once when `queueMax` jobs wait already.
-  package func run<R: Sendable>(
+  public func run<R: Sendable>(
     _ body: @escaping @Sendable () -> R
   ) async throws(WorkerPoolFull) -> R {
     let result: R? = await withUnsafeContinuation { continuation in

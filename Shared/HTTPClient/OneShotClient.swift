@@ -10,20 +10,20 @@ import Posix
 import Transport
 
 /// A request with its body in memory.
-package struct ClientRequest: Sendable {
+public struct ClientRequest: Sendable {
   /// GET, POST, PUT, PATCH, DELETE or HEAD.
-  package var method: Method
+  public var method: Method
   /// The server.
-  package var origin: Origin
+  public var origin: Origin
   /// Path and query, beginning with a slash.
-  package var target: String
+  public var target: String
   /// Fields in order, without Host and framing; values hold no control characters.
-  package var fields: [(name: String, value: [UInt8])]
+  public var fields: [(name: String, value: [UInt8])]
   /// The whole body.
-  package var body: [UInt8]
+  public var body: [UInt8]
 
   /// A request of these parts.
-  package init(
+  public init(
     method: Method, origin: Origin, target: String, fields: [(name: String, value: [UInt8])] = [],
     body: [UInt8] = []
   ) {
@@ -46,24 +46,24 @@ extension ClientRequest {
 }
 
 /// An answer with its body in memory.
-package struct ClientResponse: Sendable {
+public struct ClientResponse: Sendable {
   /// The status, 200 to 599.
-  package let status: Int
+  public let status: Int
   /// Field names in lower case and raw values, in order.
-  package let fields: [(name: String, value: [UInt8])]
+  public let fields: [(name: String, value: [UInt8])]
   /// The body, or its first part when `isPartial`.
-  package let body: [UInt8]
+  public let body: [UInt8]
   /// Whether the body was cut at the caller's bound or where the caller had enough.
-  package let isPartial: Bool
+  public let isPartial: Bool
 
   /// The first value of the field `name` (lower case), or nil.
-  package func field(_ name: String) -> [UInt8]? {
+  public func field(_ name: String) -> [UInt8]? {
     fields.first { $0.name.utf8.elementsEqual(name.utf8) }?.value
   }
 }
 
 /// Why there is no answer.
-package enum ClientError: Error, Equatable, Sendable {
+public enum ClientError: Error, Equatable, Sendable {
   /// No connection: see the reason.
   case connect(ConnectError)
   /// Not done before the deadline.
@@ -75,13 +75,13 @@ package enum ClientError: Error, Equatable, Sendable {
 }
 
 /// Sends single requests on one loop.
-package struct OneShotClient: Sendable {
+public struct OneShotClient: Sendable {
   private let loop: EventLoop
   private let resolver: Resolver
   private let tls: ClientTLS
 
   /// A client on `loop`.
-  package init(loop: EventLoop, resolver: Resolver, tls: ClientTLS) {
+  public init(loop: EventLoop, resolver: Resolver, tls: ClientTLS) {
     self.loop = loop
     self.resolver = resolver
     self.tls = tls
@@ -90,7 +90,7 @@ package struct OneShotClient: Sendable {
   /// Sends `request` on a connection of its own and collects the answer, whose body is cut at
   /// `bodyBytesMax`, and, for an event stream, as soon as `isEnough` says so.
   /// - Throws: `ClientError`.
-  package func send(
+  public func send(
     _ request: ClientRequest, deadline: Instant, bodyBytesMax: Int = 1 << 20,
     isEnough: @escaping @Sendable ([UInt8]) -> Bool = { _ in false }
   ) async throws(ClientError) -> ClientResponse {

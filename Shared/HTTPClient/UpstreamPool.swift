@@ -10,18 +10,18 @@ import Posix
 import Transport
 
 /// An open connection to an upstream, lent to one request at a time.
-package final class UpstreamConnection {
+public final class UpstreamConnection {
   /// The socket.
-  package let stream: Stream
+  public let stream: Stream
   /// Requests that it was lent to, the present one included.
-  package private(set) var uses = 0
+  public private(set) var uses = 0
   /// Where it belongs.
   fileprivate unowned let lane: UpstreamLane
   fileprivate var idleSince = Instant(nanoseconds: 0)
   /// Bytes that came from the upstream and were not consumed.
-  package let input: Buffer
+  public let input: Buffer
   /// The head of the present answer.
-  package let head = ResponseHead()
+  public let head = ResponseHead()
 
   fileprivate init(stream: Stream, lane: UpstreamLane) {
     self.stream = stream
@@ -36,18 +36,18 @@ package final class UpstreamConnection {
 }
 
 /// The idle connections of one tenant at one origin.
-package final class UpstreamLane {
+public final class UpstreamLane {
   /// The server.
-  package let origin: Origin
+  public let origin: Origin
   fileprivate var idle: [UpstreamConnection] = []
   fileprivate var isSwept = false
 
   /// A lane without connections; whoever holds it is the tenant.
-  package init(_ origin: Origin) { self.origin = origin }
+  public init(_ origin: Origin) { self.origin = origin }
 }
 
 /// The upstream connections of one loop.
-package final class UpstreamPool {
+public final class UpstreamPool {
   private let loop: EventLoop
   private let resolver: Resolver
   private let tls: ClientTLS
@@ -61,7 +61,7 @@ package final class UpstreamPool {
   /// A pool that keeps at most `idleMax` idle connections, each at most `idleSeconds`: less than the
   /// five seconds after which common servers close, because a request that meets a closing
   /// connection can not be sent again.
-  package init(
+  public init(
     loop: EventLoop, resolver: Resolver, tls: ClientTLS, idleMax: Int = 2048, idleSeconds: Int = 4
   ) {
     self.loop = loop
@@ -72,7 +72,7 @@ package final class UpstreamPool {
   }
 
   /// An idle connection of `lane`, or nil; it wakes `parker` from now on.
-  package func reuse(_ lane: UpstreamLane, parker: Parker) -> UpstreamConnection? {
+  public func reuse(_ lane: UpstreamLane, parker: Parker) -> UpstreamConnection? {
     while let connection = lane.idle.popLast() {
       idleCount -= 1
       // Bytes or an end that nobody asked for: whatever it is, it is not the next answer.
@@ -88,7 +88,7 @@ package final class UpstreamPool {
 
   /// A new connection of `lane`, which the caller holds as long as the connection.
   /// - Throws: `ConnectError`.
-  package func open(
+  public func open(
     _ lane: UpstreamLane, parker: Parker, deadline: Instant
   ) async throws(ConnectError) -> UpstreamConnection {
     let origin = lane.origin
@@ -139,7 +139,7 @@ package final class UpstreamPool {
   }
 
   /// Takes back a connection whose last exchange ended cleanly; it may be lent again.
-  package func giveBack(_ connection: UpstreamConnection) {
+  public func giveBack(_ connection: UpstreamConnection) {
     let stream = connection.stream
     let lane = connection.lane
     keepTicket(of: connection)
@@ -159,7 +159,7 @@ package final class UpstreamPool {
   }
 
   /// Closes a connection that must not be used again; the upstream sees no clean end with `reset`.
-  package func discard(_ connection: UpstreamConnection, reset: Bool = true) {
+  public func discard(_ connection: UpstreamConnection, reset: Bool = true) {
     keepTicket(of: connection)
     connection.stream.close(reset: reset)
   }

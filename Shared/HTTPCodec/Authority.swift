@@ -6,9 +6,9 @@
 import Posix
 
 /// A host, and a port when one is written.
-package struct Authority: Hashable, Sendable, CustomStringConvertible {
+public struct Authority: Hashable, Sendable, CustomStringConvertible {
   /// What the host is.
-  package enum Host: Hashable, Sendable {
+  public enum Host: Hashable, Sendable {
     /// A DNS name in lower case.
     case name(String)
     /// A literal address.
@@ -16,18 +16,18 @@ package struct Authority: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// The host.
-  package let host: Host
+  public let host: Host
   /// The port as written, 1 to 65535.
-  package let port: UInt16?
+  public let port: UInt16?
 
   /// An authority of parts that were checked before.
-  package init(host: Host, port: UInt16?) {
+  public init(host: Host, port: UInt16?) {
     self.host = host
     self.port = port
   }
 
   /// The authority that `text` writes (`example.com`, `10.0.0.1:80`, `[::1]:8080`), or nil.
-  package init?(_ text: some Collection<UInt8>) {
+  public init?(_ text: some Collection<UInt8>) {
     let bytes = Array(text)
     guard let first = bytes.first, bytes.count <= 262 else { return nil }
     var rest: ArraySlice<UInt8>
@@ -58,7 +58,7 @@ package struct Authority: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// The host without port; an IPv6 address in brackets.
-  package var hostText: String {
+  public var hostText: String {
     switch host {
     case .name(let name): name
     case .address(let address): address.isV4 ? "\(address)" : "[\(address)]"
@@ -66,10 +66,10 @@ package struct Authority: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// The text that `init` reads.
-  package var description: String { port.map { "\(hostText):\($0)" } ?? hostText }
+  public var description: String { port.map { "\(hostText):\($0)" } ?? hostText }
 
   /// Whether the host is `localhost` or a literal loopback address.
-  package var isLoopback: Bool {
+  public var isLoopback: Bool {
     switch host {
     case .name(let name): name == "localhost"
     case .address(let address): address.isLoopback

@@ -4,7 +4,7 @@
 import Bytes
 
 /// What is left of one body.
-package struct BodyDecoder {
+public struct BodyDecoder {
   private enum State {
     case length(UInt64)
     case chunks(ChunkDecoder)
@@ -14,7 +14,7 @@ package struct BodyDecoder {
   private var state: State
 
   /// The body that `framing` frames.
-  package init(_ framing: BodyFraming) {
+  public init(_ framing: BodyFraming) {
     switch framing {
     case .none: state = .length(0)
     case .length(let length): state = .length(length)
@@ -24,10 +24,10 @@ package struct BodyDecoder {
   }
 
   /// No body.
-  package static var none: BodyDecoder { BodyDecoder(.none) }
+  public static var none: BodyDecoder { BodyDecoder(.none) }
 
   /// Whether nothing is left to read.
-  package var isComplete: Bool {
+  public var isComplete: Bool {
     switch state {
     case .length(let left): left == 0
     case .chunks(let decoder): decoder.isEnd
@@ -36,14 +36,14 @@ package struct BodyDecoder {
   }
 
   /// Whether the end of the connection is the body's proper end.
-  package var endsWithConnection: Bool {
+  public var endsWithConnection: Bool {
     if case .untilClose = state { true } else { false }
   }
 
   /// The next body bytes, consumed from `buffer` and readable until something is written to it; nil
   /// when the body is complete or more bytes are needed.
   /// - Throws: `ChunkError`.
-  package mutating func next(
+  public mutating func next(
     from buffer: Buffer, atMost most: Int = .max
   ) throws(ChunkError) -> UnsafeRawBufferPointer? {
     let readable = buffer.readable

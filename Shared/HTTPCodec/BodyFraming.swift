@@ -4,7 +4,7 @@
 // otherwise.
 
 /// How the end of a body is told.
-package enum BodyFraming: Equatable, Sendable {
+public enum BodyFraming: Equatable, Sendable {
   /// There is no body.
   case none
   /// So many bytes.

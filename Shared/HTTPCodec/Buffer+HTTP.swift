@@ -6,7 +6,7 @@ import Bytes
 
 extension Buffer {
   /// Appends `HTTP/1.1 status phrase` and its line end.
-  package func append(statusLine status: Int) {
+  public func append(statusLine status: Int) {
     precondition((100...599).contains(status))
     append("HTTP/1.1 ")
     append(decimal: UInt64(status))
@@ -16,7 +16,7 @@ extension Buffer {
   }
 
   /// Appends a parsed field as a line of its own.
-  package func append(_ field: Field, of head: UnsafeRawBufferPointer) {
+  public func append(_ field: Field, of head: UnsafeRawBufferPointer) {
     if let line = field.plainLine(in: head) { return append(line) }
     append(field.name(in: head))
     append(": ")
@@ -25,7 +25,7 @@ extension Buffer {
   }
 
   /// Appends one field line.
-  package func append(field name: StaticString, _ value: UnsafeRawBufferPointer) {
+  public func append(field name: StaticString, _ value: UnsafeRawBufferPointer) {
     precondition(
       value.baseAddress.map {
         FieldValue.isClean(UnsafeRawBufferPointer(start: $0, count: value.count))
@@ -37,19 +37,19 @@ extension Buffer {
   }
 
   /// Appends one field line.
-  package func append(field name: StaticString, _ value: StaticString) {
+  public func append(field name: StaticString, _ value: StaticString) {
     append(
       field: name, UnsafeRawBufferPointer(start: value.utf8Start, count: value.utf8CodeUnitCount))
   }
 
   /// Appends one field line.
-  package func append(field name: StaticString, text value: String) {
+  public func append(field name: StaticString, text value: String) {
     var value = value
     value.withUTF8 { append(field: name, UnsafeRawBufferPointer($0)) }
   }
 
   /// Appends one field line with a number.
-  package func append(field name: StaticString, decimal value: UInt64) {
+  public func append(field name: StaticString, decimal value: UInt64) {
     append(name)
     append(": ")
     append(decimal: value)
@@ -57,7 +57,7 @@ extension Buffer {
   }
 
   /// Appends `piece` as one chunk; nothing when it is empty, because that would end the body.
-  package func append(chunk piece: UnsafeRawBufferPointer) {
+  public func append(chunk piece: UnsafeRawBufferPointer) {
     guard !piece.isEmpty else { return }
     append(hexadecimal: UInt64(piece.count))
     append("\r\n")
@@ -66,10 +66,10 @@ extension Buffer {
   }
 
   /// Appends the chunk that ends a body.
-  package func appendLastChunk() { append("0\r\n\r\n") }
+  public func appendLastChunk() { append("0\r\n\r\n") }
 
   /// Appends seconds since 1970 as RFC 9110 5.6.7 writes them: `Sun, 06 Nov 1994 08:49:37 GMT`.
-  package func append(httpDate seconds: Int64) {
+  public func append(httpDate seconds: Int64) {
     let date = HTTPDate(seconds)
     append(HTTPDate.weekdays[date.weekday])
     append(twoDigits: date.day)
@@ -92,23 +92,23 @@ extension Buffer {
 }
 
 /// What field names may be made of.
-package enum FieldName {
+public enum FieldName {
   /// Whether these are one or more bytes of a token (RFC 9110 5.1).
-  package static func isClean(_ name: String) -> Bool {
+  public static func isClean(_ name: String) -> Bool {
     !name.isEmpty && name.utf8.allSatisfy { ByteSet.token.contains($0) }
   }
 }
 
 /// What field values may hold.
-package enum FieldValue {
+public enum FieldValue {
   /// Whether no byte is a control other than a tab.
-  package static func isClean(_ value: String) -> Bool {
+  public static func isClean(_ value: String) -> Bool {
     var value = value
     return value.withUTF8 { isClean(UnsafeRawBufferPointer($0)) }
   }
 
   /// Whether no byte is a control other than a tab.
-  package static func isClean(_ value: UnsafeRawBufferPointer) -> Bool {
+  public static func isClean(_ value: UnsafeRawBufferPointer) -> Bool {
     guard let base = value.baseAddress else { return true }
     var index = 0
     while true {

@@ -4,7 +4,7 @@
 // here.
 
 /// Why chunk framing was refused. The connection must be closed.
-package enum ChunkError: Error, Equatable, Sendable {
+public enum ChunkError: Error, Equatable, Sendable {
   /// The size is no hexadecimal number of 1 to 16 digits below 2^63.
   case size
   /// A size line of more than 256 bytes, or more than 16 KiB of extensions.
@@ -20,17 +20,17 @@ package enum ChunkError: Error, Equatable, Sendable {
 }
 
 /// What one call of `ChunkDecoder.next` came to.
-package struct ChunkStep: Equatable, Sendable {
+public struct ChunkStep: Equatable, Sendable {
   /// The bytes of the input that are done with, the payload among them.
-  package let consumed: Int
+  public let consumed: Int
   /// Where body bytes are in the input; empty when there are none.
-  package let payload: Range<Int>
+  public let payload: Range<Int>
   /// Whether the body is over; bytes behind `consumed` belong to what follows it.
-  package let isEnd: Bool
+  public let isEnd: Bool
 }
 
 /// Decodes one chunked body.
-package struct ChunkDecoder: Sendable {
+public struct ChunkDecoder: Sendable {
   static let sizeLineBytesMax = 256
   static let extensionBytesMax = 16 * 1024
   static let trailerBytesMax = 8 * 1024
@@ -50,15 +50,15 @@ package struct ChunkDecoder: Sendable {
   private var nameCount = 0
 
   /// A decoder at the start of a body.
-  package init() {}
+  public init() {}
 
   /// Whether the whole body was read.
-  package var isEnd: Bool { state == .end }
+  public var isEnd: Bool { state == .end }
 
   /// Reads on to the next body bytes, to the end of the body or to the end of `input`. Bytes that
   /// were consumed must not be given again.
   /// - Throws: `ChunkError`.
-  package mutating func next(
+  public mutating func next(
     _ input: UnsafeRawBufferPointer, payloadMax: Int = .max
   ) throws(ChunkError) -> ChunkStep {
     var index = 0

@@ -2,9 +2,9 @@
 // that nobody can tell apart, so the one that is asked for must stand exactly once.
 
 /// Reads Cookie fields.
-package enum Cookies {
+public enum Cookies {
   /// Why a cookie was not found.
-  package enum Failure: Error, Equatable, Sendable {
+  public enum Failure: Error, Equatable, Sendable {
     /// It stands more than once, with whatever values.
     case repeated
     /// Its value has a byte that cookie values do not have.
@@ -14,7 +14,7 @@ package enum Cookies {
   /// The value of the cookie `name` in the Cookie field `field`, or nil when it is not there. Other
   /// cookies are stepped over, whatever they look like: they are not ours.
   /// - Throws: `Failure`.
-  package static func value(
+  public static func value(
     _ name: String, in field: UnsafeRawBufferPointer
   ) throws(Failure) -> String? {
     var found: String?
@@ -36,7 +36,7 @@ package enum Cookies {
 
   /// The value of the cookie `name` in the Cookie field `field`, or nil when it is not there.
   /// - Throws: `Failure`.
-  package static func value(_ name: String, in field: String) throws(Failure) -> String? {
+  public static func value(_ name: String, in field: String) throws(Failure) -> String? {
     var field = field
     let result = field.withUTF8 { bytes in
       Result { () throws(Failure) in try value(name, in: UnsafeRawBufferPointer(bytes)) }

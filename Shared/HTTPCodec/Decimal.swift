@@ -2,9 +2,9 @@
 // no sign, no blank, no leading zero, and no overflow.
 
 /// Plain decimal numbers.
-package enum Decimal {
+public enum Decimal {
   /// The number that `bytes` writes in one to nineteen digits, at most `Int64.max`, or nil.
-  package static func parse(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
+  public static func parse(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
     guard (1...19).contains(bytes.count), bytes[0] != UInt8(ascii: "0") || bytes.count == 1 else {
       return nil
     }
@@ -18,7 +18,7 @@ package enum Decimal {
   }
 
   /// The number that `text` writes, or nil.
-  package static func parse(_ text: some StringProtocol) -> UInt64? {
+  public static func parse(_ text: some StringProtocol) -> UInt64? {
     var text = String(text)
     return text.withUTF8 { parse(UnsafeRawBufferPointer($0)) }
   }

@@ -3,23 +3,23 @@
 // are followed by EventStreamScanner.
 
 /// One event.
-package struct ServerSentEvent: Equatable, Sendable {
+public struct ServerSentEvent: Equatable, Sendable {
   /// The `event` field, or `message`.
-  package var type: [UInt8]
+  public var type: [UInt8]
   /// The `data` lines, joined by line feeds.
-  package var data: [UInt8]
+  public var data: [UInt8]
   /// The last `id` seen so far, in this event or an earlier one.
-  package var lastID: [UInt8]
+  public var lastID: [UInt8]
 }
 
 /// Why an event stream was refused.
-package enum EventStreamError: Error, Equatable, Sendable {
+public enum EventStreamError: Error, Equatable, Sendable {
   /// A line or the data of an event is longer than allowed.
   case eventTooLong
 }
 
 /// Reads one event stream.
-package struct EventStreamParser: Sendable {
+public struct EventStreamParser: Sendable {
   private let eventBytesMax: Int
   private var line: [UInt8] = []
   private var data: [UInt8] = []
@@ -29,17 +29,17 @@ package struct EventStreamParser: Sendable {
   private var isFirstLine = true
   private var endedWithReturn = false
   /// The last `retry` field, in milliseconds.
-  package private(set) var retryMilliseconds: UInt64?
+  public private(set) var retryMilliseconds: UInt64?
 
   /// A parser at the start of a stream; one line and the data of one event each stay below
   /// `eventBytesMax` bytes.
-  package init(eventBytesMax: Int = 64 * 1024) { self.eventBytesMax = eventBytesMax }
+  public init(eventBytesMax: Int = 64 * 1024) { self.eventBytesMax = eventBytesMax }
 
   /// Reads on to the end of the next event or of `input`.
   /// - Returns: How many bytes are done with, and the event that ended there, if one did. An event
   ///   that the stream's end cuts off is never returned.
   /// - Throws: `EventStreamError`; the parser is of no use afterwards.
-  package mutating func next(
+  public mutating func next(
     _ input: UnsafeRawBufferPointer
   ) throws(EventStreamError) -> (consumed: Int, event: ServerSentEvent?) {
     guard let base = input.baseAddress else { return (0, nil) }

@@ -2,7 +2,7 @@
 // comment of ours be put. Lines end with CR, LF or CRLF, mixed, and a CRLF may be cut by a read.
 
 /// Where an event stream stands between its events.
-package struct EventStreamScanner: Sendable {
+public struct EventStreamScanner: Sendable {
   private static let mark: [UInt8] = [0xef, 0xbb, 0xbf]
 
   private var markBytes = 0
@@ -13,19 +13,19 @@ package struct EventStreamScanner: Sendable {
   private var isInMark = true
 
   /// A scanner at the start of a stream.
-  package init() {}
+  public init() {}
 
   /// Whether no byte has come yet.
-  package var isAtStart: Bool { isInMark && markBytes == 0 }
+  public var isAtStart: Bool { isInMark && markBytes == 0 }
 
   /// Whether the bytes so far end between two events, or before the first one. Comments do not make
   /// an event, so a line of ours may follow one.
-  package var isAtBoundary: Bool {
+  public var isAtBoundary: Bool {
     isLineEmpty && !isInEvent && (!isInMark || markBytes == 0)
   }
 
   /// Goes on over `bytes`.
-  package mutating func scan(_ bytes: UnsafeRawBufferPointer) {
+  public mutating func scan(_ bytes: UnsafeRawBufferPointer) {
     guard let base = bytes.baseAddress else { return }
     var index = isInMark ? readMark(bytes) : 0
     while index < bytes.count {
@@ -52,15 +52,15 @@ package struct EventStreamScanner: Sendable {
 
   /// What may follow something of ours: a byte order mark means itself only at the very start, and
   /// behind a comment it would be text that spoils the first line.
-  package struct Behind: Equatable, Sendable {
+  public struct Behind: Equatable, Sendable {
     /// Bytes at the start of the piece that are left out: a mark, or what may become one.
-    package var dropped = 0
+    public var dropped = 0
     /// Bytes that were left out before and were no mark after all; they go before the piece.
-    package var restored: ArraySlice<UInt8> = []
+    public var restored: ArraySlice<UInt8> = []
   }
 
   /// Goes on over `bytes`, when something of ours went out before the stream's first byte.
-  package mutating func scanBehindOurs(_ bytes: UnsafeRawBufferPointer) -> Behind {
+  public mutating func scanBehindOurs(_ bytes: UnsafeRawBufferPointer) -> Behind {
     let held = markBytes
     let wasInMark = isInMark
     scan(bytes)

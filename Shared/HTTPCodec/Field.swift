@@ -4,9 +4,9 @@
 import Glibc
 
 /// One field line: which field, and where its name and value are in the head.
-package struct Field: Equatable, Sendable {
+public struct Field: Equatable, Sendable {
   /// What the name means here.
-  package let known: KnownField
+  public let known: KnownField
   let nameStart: UInt16
   let nameCount: UInt16
   let valueStart: UInt16
@@ -14,13 +14,13 @@ package struct Field: Equatable, Sendable {
 
   /// The name as written, in the bytes that the head was parsed from.
   @inline(__always)
-  package func name(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+  public func name(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
     slice(head, from: Int(nameStart), count: Int(nameCount))
   }
 
   /// Name, colon, one blank, value and line end, when they stand in the head just so; else nil.
   @inline(__always)
-  package func plainLine(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+  public func plainLine(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
     let gap = Int(nameStart) &+ Int(nameCount)
     let end = Int(valueStart) &+ Int(valueCount)
     guard valueCount > 0, Int(valueStart) == gap &+ 2, end &+ 1 < head.count,
@@ -31,7 +31,7 @@ package struct Field: Equatable, Sendable {
 
   /// The value without the blanks around it, in the bytes that the head was parsed from.
   @inline(__always)
-  package func value(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+  public func value(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
     slice(head, from: Int(valueStart), count: Int(valueCount))
   }
 }
@@ -47,7 +47,7 @@ func slice(_ head: UnsafeRawBufferPointer, from start: Int, count: Int) -> Unsaf
 }
 
 /// The fields of one head in their order.
-package struct FieldTable: RandomAccessCollection {
+public struct FieldTable: RandomAccessCollection {
   private var fields: ContiguousArray<Field> = []
   /// For each known field the number of its first line, counted from one; zero when absent.
   private var firsts = InlineArray<80, UInt8>(repeating: 0)
@@ -56,23 +56,23 @@ package struct FieldTable: RandomAccessCollection {
     precondition(KnownField.allCases.count <= 80)
   }
 
-  package var startIndex: Int { 0 }
-  package var endIndex: Int { fields.count }
+  public var startIndex: Int { 0 }
+  public var endIndex: Int { fields.count }
   /// The field line at `index`, in the order received.
-  package subscript(index: Int) -> Field { fields[index] }
+  public subscript(index: Int) -> Field { fields[index] }
 
   /// The first line of `known`, or nil.
   @inline(__always)
-  package func first(_ known: KnownField) -> Field? {
+  public func first(_ known: KnownField) -> Field? {
     let number = firsts[Int(known.rawValue)]
     return number == 0 ? nil : fields[Int(number) - 1]
   }
 
   /// Whether there is a line of `known`.
-  package func contains(_ known: KnownField) -> Bool { firsts[Int(known.rawValue)] != 0 }
+  public func contains(_ known: KnownField) -> Bool { firsts[Int(known.rawValue)] != 0 }
 
   /// The first line whose name is `name`, which is in small letters.
-  package func first(named name: StaticString, in head: UnsafeRawBufferPointer) -> Field? {
+  public func first(named name: StaticString, in head: UnsafeRawBufferPointer) -> Field? {
     fields.first { equalsIgnoringCase($0.name(in: head), name) }
   }
 

@@ -3,21 +3,21 @@
 // asking for one value never silently picks one.
 
 /// The pairs of a form or query.
-package struct Form: Equatable, Sendable {
+public struct Form: Equatable, Sendable {
   /// One name with its value, both decoded.
-  package struct Pair: Equatable, Sendable {
-    package let name: String
-    package let value: String
+  public struct Pair: Equatable, Sendable {
+    public let name: String
+    public let value: String
 
     /// A pair.
-    package init(name: String, value: String) {
+    public init(name: String, value: String) {
       self.name = name
       self.value = value
     }
   }
 
   /// Why a form was refused.
-  package enum Failure: Error, Equatable, Sendable {
+  public enum Failure: Error, Equatable, Sendable {
     /// More pairs than allowed.
     case tooManyPairs
     /// A broken escape, a NUL, or bytes that are not UTF-8.
@@ -25,17 +25,17 @@ package struct Form: Equatable, Sendable {
   }
 
   /// Pairs that are read at most.
-  package static let pairsMax = 256
+  public static let pairsMax = 256
 
   /// The pairs in their order.
-  package let pairs: [Pair]
+  public let pairs: [Pair]
 
   /// A form of `pairs`.
-  package init(_ pairs: [Pair]) { self.pairs = pairs }
+  public init(_ pairs: [Pair]) { self.pairs = pairs }
 
   /// The pairs that `raw` writes.
   /// - Throws: `Failure`.
-  package init(
+  public init(
     parsing raw: some Collection<UInt8>, pairsMax: Int = Form.pairsMax
   ) throws(Failure) {
     var pairs: [Pair] = []
@@ -53,10 +53,10 @@ package struct Form: Equatable, Sendable {
 
   /// The pairs that `raw` writes.
   /// - Throws: `Failure`.
-  package init(parsing raw: String) throws(Failure) { try self.init(parsing: Array(raw.utf8)) }
+  public init(parsing raw: String) throws(Failure) { try self.init(parsing: Array(raw.utf8)) }
 
   /// The value of `name` when it stands exactly once.
-  package func only(_ name: String) -> String? {
+  public func only(_ name: String) -> String? {
     var found: String?
     for pair in pairs where sameBytes(pair.name, name) {
       guard found == nil else { return nil }
@@ -66,18 +66,18 @@ package struct Form: Equatable, Sendable {
   }
 
   /// Every value of `name`, in order.
-  package func all(_ name: String) -> [String] {
+  public func all(_ name: String) -> [String] {
     pairs.filter { sameBytes($0.name, name) }.map(\.value)
   }
 
   /// The first name that stands more than once, or nil.
-  package var repeatedName: String? {
+  public var repeatedName: String? {
     var seen = Set<[UInt8]>()
     return pairs.first { !seen.insert(Array($0.name.utf8)).inserted }?.name
   }
 
   /// The form as it is sent.
-  package var encoded: String {
+  public var encoded: String {
     pairs.map { "\(PercentCoding.encode($0.name))=\(PercentCoding.encode($0.value))" }
       .joined(separator: "&")
   }

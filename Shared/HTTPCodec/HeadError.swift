@@ -2,7 +2,7 @@
 // A head from an upstream that is refused has no status: it is the upstream's fault, never shown.
 
 /// Why a head was refused. The connection must be closed.
-package enum HeadError: Error, Equatable, Sendable {
+public enum HeadError: Error, Equatable, Sendable {
   /// The first line is longer than allowed.
   case requestLineTooLong
   /// The head has more bytes or field lines than allowed.
@@ -38,7 +38,7 @@ package enum HeadError: Error, Equatable, Sendable {
   case bodyForbidden
 
   /// The status that a client is answered with.
-  package var status: Int {
+  public var status: Int {
     switch self {
     case .controlByte, .requestLine, .target, .statusLine, .fieldName, .fieldRepeated, .host,
       .contentLength, .transferEncoding, .framingConflict, .bodyForbidden:

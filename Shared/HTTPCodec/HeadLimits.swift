@@ -2,14 +2,14 @@
 // stays within them costs at most this much memory, whatever it says.
 
 /// Bounds on one message head.
-package struct HeadLimits: Sendable {
+public struct HeadLimits: Sendable {
   /// The first line without its line end; more is 414.
-  package var requestLineBytesMax = 8192
+  public var requestLineBytesMax = 8192
   /// The whole head with its empty line; more is 431. At most 65535.
-  package var headBytesMax = 32768
+  public var headBytesMax = 32768
   /// Field lines; more is 431. At most 255.
-  package var fieldsMax = 100
+  public var fieldsMax = 100
 
   /// The usual bounds.
-  package init() {}
+  public init() {}
 }

@@ -2,7 +2,7 @@
 // while its line is read; afterwards everybody compares one byte.
 
 /// A field name that means something here.
-package enum KnownField: UInt8, CaseIterable, Sendable {
+public enum KnownField: UInt8, CaseIterable, Sendable {
   case other
   case accept, acceptCharset, acceptEncoding, acceptLanguage
   case accessControlRequestHeaders, accessControlRequestMethod
@@ -41,7 +41,7 @@ package enum KnownField: UInt8, CaseIterable, Sendable {
   var isFamily: Bool { self == .proxy || self == .mcpParameter || self == .xForwarded }
 
   /// Fields that belong to one connection and are never passed on.
-  package var isHopByHop: Bool {
+  public var isHopByHop: Bool {
     switch self {
     case .connection, .http2Settings, .keepAlive, .proxy, .te, .trailer, .transferEncoding,
       .upgrade:

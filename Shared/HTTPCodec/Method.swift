@@ -2,13 +2,13 @@
 // line is read and have no case, so that nothing further down can serve them.
 
 /// A request method; names are compared with their letter case.
-package enum Method: UInt8, Sendable {
+public enum Method: UInt8, Sendable {
   case get, head, post, put, patch, delete, options
   /// Any other token.
   case other
 
   /// The name as it stands in a request line; a dash for `other`.
-  package var text: StaticString {
+  public var text: StaticString {
     switch self {
     case .get: "GET"
     case .head: "HEAD"

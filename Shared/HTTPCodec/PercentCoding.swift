@@ -2,10 +2,10 @@
 // A broken escape is an error, not text.
 
 /// Percent escapes in byte strings.
-package enum PercentCoding {
+public enum PercentCoding {
   /// The bytes that `raw` stands for, or nil when an escape is broken. With `plusIsBlank` a plus
   /// sign is a blank, as forms write it.
-  package static func decode(
+  public static func decode(
     _ raw: some Collection<UInt8>, plusIsBlank: Bool = false
   ) -> [UInt8]? {
     var result: [UInt8] = []
@@ -27,7 +27,7 @@ package enum PercentCoding {
   }
 
   /// `bytes` with everything escaped but unreserved characters; fit for any part of a URL or form.
-  package static func encode(_ bytes: some Collection<UInt8>) -> String {
+  public static func encode(_ bytes: some Collection<UInt8>) -> String {
     let digits = Array("0123456789ABCDEF".utf8)
     var result: [UInt8] = []
     result.reserveCapacity(bytes.count)
@@ -42,7 +42,7 @@ package enum PercentCoding {
   }
 
   /// The UTF-8 of `text`, escaped.
-  package static func encode(_ text: String) -> String { encode(text.utf8) }
+  public static func encode(_ text: String) -> String { encode(text.utf8) }
 
   private static func isUnreserved(_ byte: UInt8) -> Bool {
     let set = ByteSet(low: 0x03ff_6000_0000_0000, high: 0x47ff_fffe_87ff_fffe)

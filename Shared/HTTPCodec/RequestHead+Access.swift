@@ -3,46 +3,46 @@
 
 extension RequestHead {
   /// The number of field lines.
-  package var count: Int { fields.count }
+  public var count: Int { fields.count }
 
   /// The field line at `index`; unlike a loop over `fields` it copies no table.
   @inline(__always)
-  package func field(at index: Int) -> Field { fields[index] }
+  public func field(at index: Int) -> Field { fields[index] }
 
   /// The first line of `known`, or nil.
   @inline(__always)
-  package func first(_ known: KnownField) -> Field? { fields.first(known) }
+  public func first(_ known: KnownField) -> Field? { fields.first(known) }
 
   /// The value of the first line of `known` in `head`, or nil.
   @inline(__always)
-  package func value(
+  public func value(
     _ known: KnownField, in head: UnsafeRawBufferPointer
   ) -> UnsafeRawBufferPointer? {
     fields.first(known)?.value(in: head)
   }
 
   /// The method as written.
-  package func methodText(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+  public func methodText(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
     slice(head, from: methodStart, count: methodCount)
   }
 
   /// The target as written.
-  package func target(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+  public func target(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
     slice(head, from: targetStart, count: targetCount)
   }
 
   /// The Host field; empty when an HTTP/1.0 client sent none.
-  package func host(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+  public func host(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
     slice(head, from: hostStart, count: hostCount)
   }
 
   /// The target's path as written, not decoded; empty for `*`.
-  package func rawPath(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+  public func rawPath(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
     slice(head, from: pathStart, count: pathCount)
   }
 
   /// The target's query as written, without `?`; nil when there is no `?`.
-  package func rawQuery(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+  public func rawQuery(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
     let start = pathStart + pathCount + 1
     let end = targetStart + targetCount
     guard targetForm != .asterisk, start <= end else { return nil }
@@ -50,14 +50,14 @@ extension RequestHead {
   }
 
   /// Path and query as written, whatever form the target has; empty for `*`.
-  package func originForm(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+  public func originForm(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
     guard targetForm != .asterisk else { return slice(head, from: pathStart, count: 0) }
     return slice(head, from: pathStart, count: targetStart + targetCount - pathStart)
   }
 
   /// The path, decoded once and in its one canonical form, and the query as written; nil when the
   /// path has another form than its canonical one (see `Target`), or for `*`.
-  package func originTarget(
+  public func originTarget(
     in head: UnsafeRawBufferPointer
   ) -> (path: String, query: String?)? {
     guard let path = Target.canonicalPath(rawPath(in: head)) else { return nil }
@@ -66,7 +66,7 @@ extension RequestHead {
 
   /// Whether `field` ends at this connection: by its kind, or because Connection names it. What
   /// carries framing, credentials or routing cannot be taken out by naming it there.
-  package func isHopByHop(_ field: Field, in head: UnsafeRawBufferPointer) -> Bool {
+  public func isHopByHop(_ field: Field, in head: UnsafeRawBufferPointer) -> Bool {
     fields.isHopByHop(field, in: head)
   }
 }

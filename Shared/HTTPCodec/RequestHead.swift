@@ -5,30 +5,30 @@
 // Target.swift.
 
 /// One parsed request head, reused from request to request by one connection.
-package final class RequestHead {
+public final class RequestHead {
   /// How the target is written (RFC 9112 3.2).
-  package enum TargetForm: Sendable {
+  public enum TargetForm: Sendable {
     case origin, absolute, asterisk
   }
 
   /// The fields in their order.
-  package private(set) var fields = FieldTable()
+  public private(set) var fields = FieldTable()
   /// The method.
-  package private(set) var method = Method.other
+  public private(set) var method = Method.other
   /// The digit after `HTTP/1.`: 0 or 1.
-  package private(set) var minorVersion: UInt8 = 1
+  public private(set) var minorVersion: UInt8 = 1
   /// How the target is written.
-  package private(set) var targetForm = TargetForm.origin
+  public private(set) var targetForm = TargetForm.origin
   /// Where the body ends.
-  package private(set) var framing = BodyFraming.none
+  public private(set) var framing = BodyFraming.none
   /// Whether another request may follow on the connection.
-  package private(set) var keepAlive = false
+  public private(set) var keepAlive = false
   /// Whether the client waits for `100 Continue` before it sends the body.
-  package private(set) var expectsContinue = false
+  public private(set) var expectsContinue = false
   /// Whether the client insists on another protocol: a tunnel that it never gets. An offer of `h2c`
   /// alone is ignored, as RFC 9110 7.8 allows. Behind either, nothing that follows on the
   /// connection is read as a request.
-  package private(set) var wantsUpgrade = false
+  public private(set) var wantsUpgrade = false
 
   var methodStart = 0
   var methodCount = 0
@@ -46,13 +46,13 @@ package final class RequestHead {
   private var isOver = false
 
   /// A head that has read nothing.
-  package init() {}
+  public init() {}
 
   /// Reads the head at the front of `bytes`. Call it again with the same bytes and more behind them
   /// while it answers nil; after an answer or an error the next call begins a new head.
   /// - Returns: The length of the head with its empty line, or nil when more bytes are needed.
   /// - Throws: `HeadError`; the connection must be closed then.
-  package func parse(
+  public func parse(
     _ bytes: UnsafeRawBufferPointer, limits: HeadLimits
   ) throws(HeadError) -> Int? {
     if isOver { reset() }
@@ -70,7 +70,7 @@ package final class RequestHead {
   }
 
   /// Forgets everything, also a head that was read in part.
-  package func reset() {
+  public func reset() {
     fields.removeAll()
     lines = LineScanner()
     framingFields = FramingFields()
@@ -83,7 +83,7 @@ package final class RequestHead {
   }
 
   /// Forgets everything and gives memory back, for exchanges that live long.
-  package func release() {
+  public func release() {
     reset()
     fields.removeAll(keepingMemory: false)
   }

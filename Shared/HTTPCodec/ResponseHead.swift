@@ -3,17 +3,17 @@
 // answers have a body depends on the method that was asked (RFC 9112 6.3).
 
 /// One parsed answer head, reused from answer to answer by one upstream connection.
-package final class ResponseHead {
+public final class ResponseHead {
   /// The fields in their order.
-  package private(set) var fields = FieldTable()
+  public private(set) var fields = FieldTable()
   /// The status, 100 to 599.
-  package private(set) var status = 0
+  public private(set) var status = 0
   /// The digit after `HTTP/1.`: 0 or 1.
-  package private(set) var minorVersion: UInt8 = 1
+  public private(set) var minorVersion: UInt8 = 1
   /// Where the body ends.
-  package private(set) var framing = BodyFraming.none
+  public private(set) var framing = BodyFraming.none
   /// Whether another request may be sent on the connection after this answer.
-  package private(set) var keepAlive = false
+  public private(set) var keepAlive = false
 
   private var lines = LineScanner()
   private var framingFields = FramingFields()
@@ -21,16 +21,16 @@ package final class ResponseHead {
   private var isOver = false
 
   /// A head that has read nothing.
-  package init() {}
+  public init() {}
 
   /// Whether the real answer is still to come (1xx).
-  package var isInterim: Bool { status < 200 }
+  public var isInterim: Bool { status < 200 }
 
   /// Reads the head at the front of `bytes`, the answer to a request with `method`. Call it again
   /// with the same bytes and more behind them while it answers nil.
   /// - Returns: The length of the head with its empty line, or nil when more bytes are needed.
   /// - Throws: `HeadError`; the connection must be dropped then.
-  package func parse(
+  public func parse(
     _ bytes: UnsafeRawBufferPointer, limits: HeadLimits, answering method: Method
   ) throws(HeadError) -> Int? {
     if isOver { reset() }
@@ -48,7 +48,7 @@ package final class ResponseHead {
   }
 
   /// Forgets everything, also a head that was read in part.
-  package func reset() {
+  public func reset() {
     fields.removeAll()
     lines = LineScanner()
     framingFields = FramingFields()
@@ -58,7 +58,7 @@ package final class ResponseHead {
   }
 
   /// Forgets everything and gives memory back, for exchanges that live long.
-  package func release() {
+  public func release() {
     reset()
     fields.removeAll(keepingMemory: false)
   }
@@ -132,38 +132,38 @@ package final class ResponseHead {
 
 extension ResponseHead {
   /// The number of field lines.
-  package var count: Int { fields.count }
+  public var count: Int { fields.count }
 
   /// The field line at `index`; unlike a loop over `fields` it copies no table.
   @inline(__always)
-  package func field(at index: Int) -> Field { fields[index] }
+  public func field(at index: Int) -> Field { fields[index] }
 
   /// The first line of `known`, or nil.
-  package func first(_ known: KnownField) -> Field? { fields.first(known) }
+  public func first(_ known: KnownField) -> Field? { fields.first(known) }
 
   /// The value of the first line of `known` in `head`, or nil.
-  package func value(
+  public func value(
     _ known: KnownField, in head: UnsafeRawBufferPointer
   ) -> UnsafeRawBufferPointer? {
     fields.first(known)?.value(in: head)
   }
 
   /// Whether `field` ends at this connection: by its kind, or because Connection names it.
-  package func isHopByHop(_ field: Field, in head: UnsafeRawBufferPointer) -> Bool {
+  public func isHopByHop(_ field: Field, in head: UnsafeRawBufferPointer) -> Bool {
     fields.isHopByHop(field, in: head)
   }
 
   /// Whether the body is an event stream.
-  package func isEventStream(in head: UnsafeRawBufferPointer) -> Bool {
+  public func isEventStream(in head: UnsafeRawBufferPointer) -> Bool {
     guard let type = value(.contentType, in: head) else { return false }
     return MediaType.essence(type, is: "text/event-stream")
   }
 }
 
 /// Media types of Content-Type fields.
-package enum MediaType {
+public enum MediaType {
   /// Whether the type without its parameters is `expected`, which is in small letters.
-  package static func essence(
+  public static func essence(
     _ value: UnsafeRawBufferPointer, is expected: StaticString
   ) -> Bool {
     var end = 0

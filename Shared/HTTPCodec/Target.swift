@@ -2,11 +2,11 @@
 // rather than tidied up: whoever stands before or behind us may tidy it up another way.
 
 /// Paths and queries of request targets.
-package enum Target {
+public enum Target {
   /// The path with its escapes decoded once, or nil when it is not canonical: an empty segment, a
   /// dot segment also when written with escapes, an escaped slash, percent sign, backslash or
   /// control, a semicolon, a broken escape, or bytes that are not UTF-8.
-  package static func canonicalPath(_ raw: UnsafeRawBufferPointer) -> String? {
+  public static func canonicalPath(_ raw: UnsafeRawBufferPointer) -> String? {
     guard raw.first == UInt8(ascii: "/") else { return nil }
     var bytes: [UInt8] = []
     bytes.reserveCapacity(raw.count)
@@ -15,7 +15,7 @@ package enum Target {
   }
 
   /// Whether `raw` is canonical and has no escape at all, so that it needs no decoding.
-  package static func isPlain(_ raw: UnsafeRawBufferPointer) -> Bool {
+  public static func isPlain(_ raw: UnsafeRawBufferPointer) -> Bool {
     var previous: UInt8 = 0
     for byte in raw {
       guard ByteSet.path.contains(byte), byte != UInt8(ascii: "%"), byte != UInt8(ascii: ";") else {

@@ -3,31 +3,31 @@
 // (user names, fragments, backslashes, blanks, bare non-ASCII, dot segments, odd hosts).
 
 /// An absolute web URL.
-package struct WebURL: Hashable, Sendable, CustomStringConvertible {
+public struct WebURL: Hashable, Sendable, CustomStringConvertible {
   /// The two schemes there are.
-  package enum Scheme: Hashable, Sendable {
+  public enum Scheme: Hashable, Sendable {
     case http, https
 
     /// The port that is not written.
-    package var defaultPort: UInt16 { self == .http ? 80 : 443 }
+    public var defaultPort: UInt16 { self == .http ? 80 : 443 }
     /// The name before `://`.
-    package var name: String { self == .http ? "http" : "https" }
+    public var name: String { self == .http ? "http" : "https" }
   }
 
   /// The longest URL that is read.
-  package static let bytesMax = 2048
+  public static let bytesMax = 2048
 
   /// http or https.
-  package let scheme: Scheme
+  public let scheme: Scheme
   /// Host and port; a port that is the scheme's own is left out.
-  package let authority: Authority
+  public let authority: Authority
   /// The path, at least `/`, with its escapes as written.
-  package let path: String
+  public let path: String
   /// What follows `?`, without it; nil when there is no `?`.
-  package let query: String?
+  public let query: String?
 
   /// The URL that `text` writes, or nil.
-  package init?(_ text: String) {
+  public init?(_ text: String) {
     let bytes = Array(text.utf8)
     guard bytes.count <= Self.bytesMax, let (scheme, start) = Self.scheme(bytes) else { return nil }
     let pathStart =
@@ -52,22 +52,22 @@ package struct WebURL: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// The port to connect to.
-  package var port: UInt16 { authority.port ?? scheme.defaultPort }
+  public var port: UInt16 { authority.port ?? scheme.defaultPort }
 
   /// `https://host[:port]`, without a path.
-  package var origin: String { "\(scheme.name)://\(authority)" }
+  public var origin: String { "\(scheme.name)://\(authority)" }
 
   /// Path and query as they stand in a request line.
-  package var target: String { query.map { "\(path)?\($0)" } ?? path }
+  public var target: String { query.map { "\(path)?\($0)" } ?? path }
 
   /// The URL in normal form.
-  package var description: String { origin + target }
+  public var description: String { origin + target }
 
   /// Whether there is nothing but an origin.
-  package var isOrigin: Bool { path == "/" && query == nil }
+  public var isOrigin: Bool { path == "/" && query == nil }
 
   /// Whether tokens may be sent there: https, or http to a literal loopback host.
-  package var isSecure: Bool { scheme == .https || authority.isLoopback }
+  public var isSecure: Bool { scheme == .https || authority.isLoopback }
 
   private static func scheme(_ bytes: [UInt8]) -> (Scheme, Int)? {
     let head = bytes.prefix(8).map { (0x41...0x5a).contains($0) ? $0 | 0x20 : $0 }

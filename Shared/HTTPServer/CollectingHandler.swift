@@ -8,14 +8,14 @@ import HTTPCodec
 import Posix
 
 /// Serves collected requests of one loop.
-package final class CollectingHandler: ExchangeHandler {
+public final class CollectingHandler: ExchangeHandler {
   private let handler: any RequestHandler
 
   /// Gives requests to `handler`.
-  package init(_ handler: any RequestHandler) { self.handler = handler }
+  public init(_ handler: any RequestHandler) { self.handler = handler }
 
   /// Collects the request, asks the handler and writes its answer.
-  package func begin(_ connection: ServerConnection) -> any Exchange {
+  public func begin(_ connection: ServerConnection) -> any Exchange {
     TaskExchange { await self.serve(connection) }
   }
 
@@ -58,7 +58,7 @@ package final class CollectingHandler: ExchangeHandler {
   }
 
   /// Answers what is no request.
-  package func refuse(_ connection: ServerConnection, status: Int) async {
+  public func refuse(_ connection: ServerConnection, status: Int) async {
     let (code, message) = Refusals.text(status)
     let body = Array("{\"error\":\"\(code)\",\"message\":\"\(message)\"}".utf8)
     write(.json(status: status, body), to: connection, method: .get, persists: false)

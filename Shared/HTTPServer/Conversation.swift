@@ -5,7 +5,7 @@
 import EventLoop
 
 /// How far an exchange came.
-package enum Progress {
+public enum Progress {
   /// More can be done after the next unpark of the connection's parker.
   case waits
   /// `work` is needed.
@@ -16,7 +16,7 @@ package enum Progress {
 }
 
 /// One request and its answer.
-package protocol Exchange: AnyObject {
+public protocol Exchange: AnyObject {
   /// Does what can be done without waiting.
   func advance() -> Progress
   /// Does what `advance` needs a task for; `advance` goes on from `.waits`.
@@ -24,20 +24,20 @@ package protocol Exchange: AnyObject {
 }
 
 /// An exchange that a task does from beginning to end.
-package final class TaskExchange: Exchange {
+public final class TaskExchange: Exchange {
   private let body: () async -> Bool
 
   /// Runs `body`, which tells whether the connection may carry another request.
-  package init(_ body: @escaping () async -> Bool) { self.body = body }
+  public init(_ body: @escaping () async -> Bool) { self.body = body }
 
   /// Always in need of the task.
-  package func advance() -> Progress { .needsTask }
+  public func advance() -> Progress { .needsTask }
   /// Does it all.
-  package func work() async -> Progress { .done(persists: await body()) }
+  public func work() async -> Progress { .done(persists: await body()) }
 }
 
 /// Answers requests on one loop; made once per loop.
-package protocol ExchangeHandler: AnyObject {
+public protocol ExchangeHandler: AnyObject {
   /// Begins to answer the request whose head `connection` just parsed.
   func begin(_ connection: ServerConnection) -> any Exchange
   /// Answers what is no request: a refused head (with its status) or one that came too slowly.

@@ -6,24 +6,24 @@ import HTTPCodec
 import Posix
 
 /// A request with its body in memory.
-package struct Request: Sendable {
+public struct Request: Sendable {
   /// The method.
-  package let method: Method
+  public let method: Method
   /// The path, percent-decoded once and canonical.
-  package let path: String
+  public let path: String
   /// The query as it came, without the question mark; nil when there was none.
-  package let query: String?
+  public let query: String?
   /// Field names in lower case and values, in order.
-  package let fields: [(name: String, value: String)]
+  public let fields: [(name: String, value: String)]
   /// The whole body.
-  package let body: [UInt8]
+  public let body: [UInt8]
   /// The client's address: the peer, or what our edge says it is.
-  package let client: IPAddress?
+  public let client: IPAddress?
   /// Whether the request came through our edge (over the Unix socket).
-  package let viaEdge: Bool
+  public let viaEdge: Bool
 
   /// A request of these parts.
-  package init(
+  public init(
     method: Method, path: String, query: String?, fields: [(name: String, value: String)],
     body: [UInt8], client: IPAddress?, viaEdge: Bool
   ) {
@@ -37,39 +37,39 @@ package struct Request: Sendable {
   }
 
   /// The first value of the field `name` (lower case), or nil.
-  package func field(_ name: String) -> String? {
+  public func field(_ name: String) -> String? {
     fields.first { $0.name.utf8.elementsEqual(name.utf8) }?.value
   }
 
   /// The number of fields called `name` (lower case).
-  package func fieldCount(_ name: String) -> Int {
+  public func fieldCount(_ name: String) -> Int {
     fields.reduce(0) { $0 + ($1.name.utf8.elementsEqual(name.utf8) ? 1 : 0) }
   }
 }
 
 /// An answer with its body in memory. Content-Length, Date and Connection are added when written.
-package struct Response: Sendable {
+public struct Response: Sendable {
   /// The status code, 200 to 599.
-  package var status: Int
+  public var status: Int
   /// Fields in order; values hold no control characters.
-  package var fields: [(name: String, value: String)]
+  public var fields: [(name: String, value: String)]
   /// The whole body; not sent for HEAD, 204 and 304.
-  package var body: [UInt8]
+  public var body: [UInt8]
 
   /// An answer of these parts.
-  package init(status: Int, fields: [(name: String, value: String)] = [], body: [UInt8] = []) {
+  public init(status: Int, fields: [(name: String, value: String)] = [], body: [UInt8] = []) {
     self.status = status
     self.fields = fields
     self.body = body
   }
 
   /// An answer whose body is JSON text.
-  package static func json(status: Int = 200, _ body: [UInt8]) -> Response {
+  public static func json(status: Int = 200, _ body: [UInt8]) -> Response {
     Response(status: status, fields: [("content-type", "application/json")], body: body)
   }
 
   /// An answer whose body is plain text.
-  package static func text(status: Int = 200, _ text: String) -> Response {
+  public static func text(status: Int = 200, _ text: String) -> Response {
     Response(
       status: status, fields: [("content-type", "text/plain; charset=utf-8")],
       body: Array(text.utf8))
@@ -77,7 +77,7 @@ package struct Response: Sendable {
 }
 
 /// Answers collected requests.
-package protocol RequestHandler: Sendable {
+public protocol RequestHandler: Sendable {
   /// The answer to `request`. Runs on a loop: blocking work goes elsewhere.
   func respond(to request: Request) async -> Response
 }

@@ -10,7 +10,7 @@ import Posix
 import Transport
 
 /// What waiting for a request came to.
-package enum HeadOutcome {
+public enum HeadOutcome {
   /// `head` describes a request; its bytes are the front of `input`.
   case request
   /// The client left, or was idle too long; nothing is owed.
@@ -22,25 +22,25 @@ package enum HeadOutcome {
 }
 
 /// A client connection as a handler sees it.
-package final class ServerConnection {
+public final class ServerConnection {
   /// The loop of the connection.
-  package let loop: EventLoop
+  public let loop: EventLoop
   /// The socket.
-  package let stream: Stream
+  public let stream: Stream
   /// Where the connection's one task waits.
-  package let parker: Parker
+  public let parker: Parker
   /// The deadline of the present wait.
-  package let timer: Timer
+  public let timer: Timer
   /// The peer's address; nil or a path for Unix sockets.
-  package let peer: SocketAddress?
+  public let peer: SocketAddress?
   /// The bounds in force.
-  package let limits: ServerLimits
+  public let limits: ServerLimits
   /// The process is ending: finish the request and close.
-  package var isDraining = false {
+  public var isDraining = false {
     didSet { parker.unpark() }
   }
   /// The end of patience: streams are cut as well.
-  package var isCut = false {
+  public var isCut = false {
     didSet { parker.unpark() }
   }
 
@@ -50,16 +50,16 @@ package final class ServerConnection {
   // memory is borrowed while they hold something.
 
   /// Bytes that came from the client and were not consumed.
-  package let input: Buffer
+  public let input: Buffer
   /// Bytes that go to the client with the next `flush`.
-  package let output: Buffer
+  public let output: Buffer
   /// For the handler: what it sends on for the present request.
-  package let onward: Buffer
+  public let onward: Buffer
   /// The parsed head of the present request; its offsets count from the front of `input` until the
   /// head is consumed.
-  package let head = RequestHead()
+  public let head = RequestHead()
   /// What is left of the request's body.
-  package var body = BodyDecoder.none
+  public var body = BodyDecoder.none
   private(set) var isIdle = true
   private var requests = 0
 
@@ -78,13 +78,13 @@ package final class ServerConnection {
   }
 
   /// Notes that the client showed a good credential: it no longer counts as a stranger.
-  package func trust() {
+  public func trust() {
     whenTrusted?()
     whenTrusted = nil
   }
 
   /// Gives the memory of empty buffers back; a waiting stream calls it before it parks.
-  package func releaseBuffers() {
+  public func releaseBuffers() {
     if input.isEmpty { input.release() }
     if output.isEmpty { output.release() }
   }
@@ -134,22 +134,22 @@ package final class ServerConnection {
   }
 
   /// The length of the present head; consumed from `input` by the handler or by `consumeHead`.
-  package private(set) var headBytes = 0
+  public private(set) var headBytes = 0
 
   /// Drops the head from `input`; its fields must not be read afterwards.
-  package func consumeHead() {
+  public func consumeHead() {
     input.consume(headBytes)
     headBytes = 0
   }
 
   /// Whether another request may follow on this connection.
-  package var mayContinue: Bool {
+  public var mayContinue: Bool {
     body.isComplete && !isDraining && requests < limits.requestsPerConnectionMax
   }
 
   /// Collects the body, at most `limits.bodyBytesMax` bytes, after `consumeHead`.
   /// - Throws: `BodyFailure`.
-  package func collectBody() async throws(BodyFailure) -> [UInt8] {
+  public func collectBody() async throws(BodyFailure) -> [UInt8] {
     var bytes: [UInt8] = []
     let start = loop.now
     while true {
@@ -176,7 +176,7 @@ package final class ServerConnection {
   }
 
   /// `input` with room for at least one byte.
-  package func roomyInput() -> Buffer {
+  public func roomyInput() -> Buffer {
     if input.writable.isEmpty { input.reserve(1) }
     return input
   }
@@ -184,7 +184,7 @@ package final class ServerConnection {
   // MARK: Writing
 
   /// Writes all of `output`; false when the client is gone or takes nothing for too long.
-  package func flush() async -> Bool {
+  public func flush() async -> Bool {
     guard !output.isEmpty else { return stream.isOpen }
     timer.arm(afterSeconds: limits.stallSeconds)
     defer { timer.disarm() }
@@ -226,7 +226,7 @@ package final class ServerConnection {
 }
 
 /// Why a body could not be collected.
-package enum BodyFailure: Error, Equatable {
+public enum BodyFailure: Error, Equatable {
   /// Over the limit: 413.
   case tooLarge
   /// Bad chunk framing: 400.

@@ -11,28 +11,28 @@ import Synchronization
 import Transport
 
 /// Where and how to listen.
-package struct ListenOptions: Sendable {
+public struct ListenOptions: Sendable {
   /// Addresses; a TCP address gets one socket per loop, a Unix path one socket on the first loop.
-  package var addresses: [SocketAddress]
+  public var addresses: [SocketAddress]
   /// Bounds on each connection.
-  package var limits = ServerLimits()
+  public var limits = ServerLimits()
   /// Certificate and key for the TCP addresses, or nil for plain.
-  package var tls: ServerTLS?
+  public var tls: ServerTLS?
 
   /// Listens on `addresses`.
-  package init(addresses: [SocketAddress]) { self.addresses = addresses }
+  public init(addresses: [SocketAddress]) { self.addresses = addresses }
 }
 
 /// A server over several loops.
-package final class WebServer: Sendable {
+public final class WebServer: Sendable {
   private let loops: [EventLoop]
   private let workers: [LoopBound<LoopServer>]
   /// The addresses in use, with real ports, in the order asked for.
-  package let addresses: [SocketAddress]
+  public let addresses: [SocketAddress]
 
   /// Binds, and starts to accept.
   /// - Throws: `Errno` of the first address that can not be bound.
-  package init(
+  public init(
     _ options: ListenOptions, loops: [EventLoop],
     makeHandler: @escaping @Sendable (EventLoop) -> any ExchangeHandler
   ) async throws(Errno) {
@@ -55,7 +55,7 @@ package final class WebServer: Sendable {
 
   /// Serves collected requests with `handler`.
   /// - Throws: `Errno` of the first address that can not be bound.
-  package convenience init(
+  public convenience init(
     _ options: ListenOptions, loops: [EventLoop], handler: some RequestHandler
   ) async throws(Errno) {
     try await self.init(options, loops: loops) { _ in CollectingHandler(handler) }
@@ -83,7 +83,7 @@ package final class WebServer: Sendable {
 
   /// Stops accepting and ends what is idle; waits up to `patience` for requests and streams, then
   /// cuts the rest.
-  package func drain(patience: Duration) async {
+  public func drain(patience: Duration) async {
     for worker in workers { await worker.loop.run { worker.value.drain() } }
     let deadline = Instant.now.advanced(by: patience)
     while Instant.now < deadline {
@@ -99,7 +99,7 @@ package final class WebServer: Sendable {
   }
 
   /// Open client connections now.
-  package func connectionCount() async -> Int {
+  public func connectionCount() async -> Int {
     var count = 0
     for worker in workers { count += await worker.loop.run { worker.value.count } }
     return count

@@ -4,17 +4,17 @@
 import Clocks
 
 /// The registered claims that our tokens carry (RFC 7519 section 4.1).
-package struct Claims: Equatable, Sendable {
-  package var issuer: String
-  package var subject: String
-  package var audience: String
-  package var issuedAt: UnixTime
-  package var expiry: UnixTime
+public struct Claims: Equatable, Sendable {
+  public var issuer: String
+  public var subject: String
+  public var audience: String
+  public var issuedAt: UnixTime
+  public var expiry: UnixTime
   /// The session or grant that the token belongs to.
-  package var session: String
+  public var session: String
 
   /// Claims with every member named.
-  package init(
+  public init(
     issuer: String, subject: String, audience: String, issuedAt: UnixTime, expiry: UnixTime,
     session: String
   ) {
@@ -27,21 +27,21 @@ package struct Claims: Equatable, Sendable {
   }
 
   /// What a verifier insists on.
-  package struct Expectation: Sendable {
-    package var issuer: String
-    package var audience: String
+  public struct Expectation: Sendable {
+    public var issuer: String
+    public var audience: String
     /// Clocks may differ by this much.
-    package var leewaySeconds: Int64 = 30
+    public var leewaySeconds: Int64 = 30
 
     /// An expectation of one issuer and one audience.
-    package init(issuer: String, audience: String) {
+    public init(issuer: String, audience: String) {
       self.issuer = issuer
       self.audience = audience
     }
   }
 
   /// The claims in `payload`, when they meet `expectation` at `now`.
-  package init(
+  public init(
     checking payload: [UInt8], against expectation: Expectation, now: UnixTime
   ) throws(JOSEError) {
     let members = try JSONMembers(parsing: payload)
@@ -77,7 +77,7 @@ package struct Claims: Equatable, Sendable {
   }
 
   /// The claims as a JSON object. Members hold origins and identifiers, which need no escape.
-  package func encode(tokenID: String) -> [UInt8] {
+  public func encode(tokenID: String) -> [UInt8] {
     for text in [issuer, subject, audience, session, tokenID] {
       precondition(
         text.utf8.allSatisfy {

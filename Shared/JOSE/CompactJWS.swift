@@ -5,29 +5,29 @@
 import Bytes
 
 /// A signed token whose signature has not been believed yet, or has.
-package enum CompactJWS {
+public enum CompactJWS {
   /// The longest token that is read at all.
-  package static let textBytesMax = 8192
+  public static let textBytesMax = 8192
 
   /// A header that passed every rule, and where its key is to be found.
-  package struct Header: Sendable {
+  public struct Header: Sendable {
     /// The key's identifier: only ever a name to look up.
-    package let keyID: String?
+    public let keyID: String?
     /// The kind of token.
-    package let type: String?
+    public let type: String?
   }
 
   /// The three parts of a token, decoded and not yet verified.
-  package struct Parts: Sendable {
+  public struct Parts: Sendable {
     /// What the header says.
-    package let header: Header
+    public let header: Header
     /// The bytes that were signed; read them only after `verified(by:)`.
     private let payload: [UInt8]
     private let signingInput: [UInt8]
     private let signature: [UInt8]
 
     /// Splits and decodes `text`.
-    package init(parsing text: String) throws(JOSEError) {
+    public init(parsing text: String) throws(JOSEError) {
       let bytes = Array(text.utf8)
       guard bytes.count <= textBytesMax else { throw .notCompact }
       let dots = bytes.indices.filter { bytes[$0] == UInt8(ascii: ".") }
@@ -65,14 +65,14 @@ package enum CompactJWS {
     }
 
     /// The payload, once `key` has been found to have signed it.
-    package func verified(by key: P256.PublicKey) throws(JOSEError) -> [UInt8] {
+    public func verified(by key: P256.PublicKey) throws(JOSEError) -> [UInt8] {
       guard key.verifies(signature, over: signingInput) else { throw .signatureWrong }
       return payload
     }
   }
 
   /// The compact form of `payload`, signed by `key` under the name `keyID`, of kind `type`.
-  package static func sign(_ payload: [UInt8], type: TokenType, by key: SigningKey) -> String {
+  public static func sign(_ payload: [UInt8], type: TokenType, by key: SigningKey) -> String {
     let header = #"{"alg":"ES256","kid":"\#(key.keyID)","typ":"\#(type.rawValue)"}"#
     let input = Base64URL.encode(Array(header.utf8)) + "." + Base64URL.encode(payload)
     return input + "." + Base64URL.encode(key.privateKey.sign(Array(input.utf8)))

@@ -2,7 +2,7 @@
 // outside with one and the same refusal.
 
 /// A token, claim or key that is refused.
-package enum JOSEError: Error, Equatable, Sendable {
+public enum JOSEError: Error, Equatable, Sendable {
   /// Not three canonical base64url parts of a bearable size.
   case notCompact
   /// The header or the claims are not one strict JSON object.
@@ -29,7 +29,7 @@ package enum JOSEError: Error, Equatable, Sendable {
   case keyFileMalformed(entry: Int)
 
   /// The claims that are checked.
-  package enum Claim: Equatable, Sendable {
+  public enum Claim: Equatable, Sendable {
     case issuer, audience, subject, expiry, issuedAt, notBefore
   }
 }

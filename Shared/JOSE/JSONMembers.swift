@@ -3,9 +3,9 @@
 // surrogates and anything after the object are refused. No general JSON model: that is Foundation's.
 
 /// The members of one JSON object.
-package struct JSONMembers: Sendable {
+public struct JSONMembers: Sendable {
   /// A value as far as tokens and keys need it.
-  package enum Value: Equatable, Sendable {
+  public enum Value: Equatable, Sendable {
     case string(String)
     case integer(Int64)
     case boolean(Bool)
@@ -20,7 +20,7 @@ package struct JSONMembers: Sendable {
     case nested
 
     /// Strings are compared as bytes; lists of objects are never equal.
-    package static func == (left: Value, right: Value) -> Bool {
+    public static func == (left: Value, right: Value) -> Bool {
       switch (left, right) {
       case (.string(let left), .string(let right)): left.utf8.elementsEqual(right.utf8)
       case (.integer(let left), .integer(let right)): left == right
@@ -37,7 +37,7 @@ package struct JSONMembers: Sendable {
   private var members: [(name: [UInt8], value: Value)] = []
 
   /// The object that `bytes` spell; `notAnObject` for anything else.
-  package init(parsing bytes: [UInt8]) throws(JOSEError) {
+  public init(parsing bytes: [UInt8]) throws(JOSEError) {
     var reader = JSONMemberReader(bytes: bytes)
     self = try reader.document()
   }
@@ -50,18 +50,18 @@ package struct JSONMembers: Sendable {
   }
 
   /// The value called `name`.
-  package subscript(_ name: StaticString) -> Value? {
+  public subscript(_ name: StaticString) -> Value? {
     let wanted = UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
     return members.first { $0.name.elementsEqual(wanted) }?.value
   }
 
   /// The string called `name`; nil when it is absent or no string.
-  package func string(_ name: StaticString) -> String? {
+  public func string(_ name: StaticString) -> String? {
     if case .string(let text)? = self[name] { text } else { nil }
   }
 
   /// The whole number called `name`; nil when it is absent or not whole.
-  package func integer(_ name: StaticString) -> Int64? {
+  public func integer(_ name: StaticString) -> Int64? {
     if case .integer(let number)? = self[name] { number } else { nil }
   }
 }

@@ -5,7 +5,7 @@ import Bytes
 
 extension P256.PublicKey {
   /// The public half that `members` describe.
-  package init(jwk members: JSONMembers) throws(JOSEError) {
+  public init(jwk members: JSONMembers) throws(JOSEError) {
     guard members["kty"] == .string("EC"), members["crv"] == .string("P-256"),
       members["alg"] == nil || members["alg"] == .string("ES256"),
       members["use"] == nil || members["use"] == .string("sig"),

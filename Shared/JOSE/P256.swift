@@ -6,11 +6,11 @@ import COpenSSL
 import Clocks
 
 /// The P-256 curve with SHA-256.
-package enum P256 {
+public enum P256 {
   /// Bytes of one coordinate, of a private scalar, of r and of s.
-  package static let scalarBytes = 32
+  public static let scalarBytes = 32
   /// Bytes of a signature, r || s.
-  package static let signatureBytes = 64
+  public static let signatureBytes = 64
 
   /// An owned `EVP_PKEY`. Read-only once made, and OpenSSL allows concurrent reading.
   fileprivate final class Handle: @unchecked Sendable {
@@ -20,14 +20,14 @@ package enum P256 {
   }
 
   /// The half that verifies.
-  package struct PublicKey: Sendable {
+  public struct PublicKey: Sendable {
     /// The point's coordinates, 32 bytes each.
-    package let x: [UInt8]
-    package let y: [UInt8]
+    public let x: [UInt8]
+    public let y: [UInt8]
     fileprivate let handle: Handle
 
     /// A key from its coordinates; refused unless the point is on the curve.
-    package init(x: [UInt8], y: [UInt8]) throws(JOSEError) {
+    public init(x: [UInt8], y: [UInt8]) throws(JOSEError) {
       guard x.count == scalarBytes, y.count == scalarBytes else { throw .keyMalformed }
       let der = DER.publicKeyPrefix + [4] + x + y
       let parsed = der.withUnsafeBufferPointer { bytes -> OpaquePointer? in
@@ -44,7 +44,7 @@ package enum P256 {
     }
 
     /// Whether `signature` is this key's over `message`.
-    package func verifies(
+    public func verifies(
       _ signature: UnsafeRawBufferPointer, over message: UnsafeRawBufferPointer
     ) -> Bool {
       guard let der = DER.signature(fromRaw: signature), let context = EVP_MD_CTX_new() else {
@@ -63,7 +63,7 @@ package enum P256 {
     }
 
     /// Whether `signature` is this key's over `message`.
-    package func verifies(_ signature: [UInt8], over message: [UInt8]) -> Bool {
+    public func verifies(_ signature: [UInt8], over message: [UInt8]) -> Bool {
       signature.withUnsafeBytes { signature in
         message.withUnsafeBytes { verifies(signature, over: $0) }
       }
@@ -71,13 +71,13 @@ package enum P256 {
   }
 
   /// The half that signs.
-  package struct PrivateKey: Sendable {
+  public struct PrivateKey: Sendable {
     /// The other half.
-    package let publicKey: PublicKey
+    public let publicKey: PublicKey
     private let handle: Handle
 
     /// A fresh key.
-    package static func generate() -> PrivateKey {
+    public static func generate() -> PrivateKey {
       while true {  // a scalar outside 1...n-1 has probability 2^-32: draw again
         var scalar = Randomness.bytes(count: scalarBytes)
         defer { scalar.withUnsafeMutableBytes { wipe($0) } }
@@ -86,13 +86,13 @@ package enum P256 {
     }
 
     /// A key from its private scalar; the public half is computed.
-    package init(scalar: [UInt8]) throws(JOSEError) {
+    public init(scalar: [UInt8]) throws(JOSEError) {
       guard let point = Self.point(of: scalar) else { throw .keyMalformed }
       try self.init(scalar: scalar, publicKey: PublicKey(x: point.x, y: point.y))
     }
 
     /// A key from both halves; refused when they do not belong together.
-    package init(scalar: [UInt8], publicKey: PublicKey) throws(JOSEError) {
+    public init(scalar: [UInt8], publicKey: PublicKey) throws(JOSEError) {
       guard let point = Self.point(of: scalar),
         point.x == publicKey.x, point.y == publicKey.y
       else { throw .keyMalformed }
@@ -111,7 +111,7 @@ package enum P256 {
     }
 
     /// The private scalar, for the key file alone; the caller wipes it.
-    package func exportScalar() -> [UInt8] {
+    public func exportScalar() -> [UInt8] {
       var number: OpaquePointer?
       guard EVP_PKEY_get_bn_param(handle.key, "priv", &number) == 1, let number else {
         preconditionFailure("a private key without a scalar")
@@ -124,7 +124,7 @@ package enum P256 {
     }
 
     /// The 64 bytes r || s over `message`.
-    package func sign(_ message: [UInt8]) -> [UInt8] {
+    public func sign(_ message: [UInt8]) -> [UInt8] {
       guard let context = EVP_MD_CTX_new() else { preconditionFailure("out of memory") }
       defer { EVP_MD_CTX_free(context) }
       var der = [UInt8](repeating: 0, count: 80)  // a DER signature has at most 72 bytes

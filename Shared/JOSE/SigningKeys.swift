@@ -6,13 +6,13 @@ import Bytes
 import Clocks
 
 /// A private key and its name.
-package struct SigningKey: Sendable {
+public struct SigningKey: Sendable {
   /// The key's RFC 7638 thumbprint, in base64url.
-  package let keyID: String
-  package let privateKey: P256.PrivateKey
+  public let keyID: String
+  public let privateKey: P256.PrivateKey
 
   /// `privateKey` under its own thumbprint.
-  package init(_ privateKey: P256.PrivateKey) {
+  public init(_ privateKey: P256.PrivateKey) {
     self.privateKey = privateKey
     keyID = Self.thumbprint(privateKey.publicKey)
   }
@@ -26,11 +26,11 @@ package struct SigningKey: Sendable {
 }
 
 /// The keys of this installation, oldest first; the last one signs.
-package struct SigningKeys: Sendable {
+public struct SigningKeys: Sendable {
   private let keys: [SigningKey]
 
   /// A set of at least one key, none of them twice.
-  package init(_ keys: [SigningKey]) throws(JOSEError) {
+  public init(_ keys: [SigningKey]) throws(JOSEError) {
     guard !keys.isEmpty else { throw .keyFileMalformed(entry: 0) }
     for (index, key) in keys.enumerated()
     where keys[..<index].contains(where: { $0.keyID == key.keyID }) {
@@ -40,18 +40,18 @@ package struct SigningKeys: Sendable {
   }
 
   /// The key that signs.
-  package var active: SigningKey { keys[keys.count - 1] }
+  public var active: SigningKey { keys[keys.count - 1] }
 
   /// The public half called `keyID`.
-  package func publicKey(_ keyID: String) -> P256.PublicKey? {
+  public func publicKey(_ keyID: String) -> P256.PublicKey? {
     keys.first { $0.keyID.utf8.elementsEqual(keyID.utf8) }?.privateKey.publicKey
   }
 
   /// The text of a key file that holds one fresh key.
-  package static func generateFile() -> [UInt8] { file(of: [SigningKey(.generate())]) }
+  public static func generateFile() -> [UInt8] { file(of: [SigningKey(.generate())]) }
 
   /// The text of a key file with these keys and one fresh key behind them, which then signs.
-  package func fileAddingKey() -> [UInt8] { Self.file(of: keys + [SigningKey(.generate())]) }
+  public func fileAddingKey() -> [UInt8] { Self.file(of: keys + [SigningKey(.generate())]) }
 
   private static func file(of keys: [SigningKey]) -> [UInt8] {
     var text = Array(#"{"keys":["#.utf8)
@@ -67,7 +67,7 @@ package struct SigningKeys: Sendable {
   }
 
   /// The keys in the text of a key file.
-  package init(file: [UInt8]) throws(JOSEError) {
+  public init(file: [UInt8]) throws(JOSEError) {
     let set = try JSONMembers(parsing: file)
     guard case .objects(let entries)? = set["keys"] else { throw .keyFileMalformed(entry: 0) }
     var keys: [SigningKey] = []
@@ -92,7 +92,7 @@ package struct SigningKeys: Sendable {
   }
 
   /// The JWK set that `/.well-known/jwks.json` answers with: public members alone.
-  package var publicSet: [UInt8] {
+  public var publicSet: [UInt8] {
     let entries = keys.map { "{\(Self.publicMembers($0))}" }.joined(separator: ",")
     return Array(#"{"keys":[\#(entries)]}"#.utf8)
   }
@@ -104,14 +104,14 @@ package struct SigningKeys: Sendable {
   }
 
   /// A token of `type` with `claims`, signed by the active key.
-  package func sign(_ claims: Claims, type: TokenType) -> String {
+  public func sign(_ claims: Claims, type: TokenType) -> String {
     let tokenID = Base64URL.encode(Randomness.bytes(count: 16))
     return CompactJWS.sign(claims.encode(tokenID: tokenID), type: type, by: active)
   }
 
   /// The claims of `text`, when it is a token of `type` that one of these keys signed and that
   /// meets `expectation` at `now`.
-  package func verify(
+  public func verify(
     _ text: String, type: TokenType, expectation: Claims.Expectation, now: UnixTime
   ) throws(JOSEError) -> Claims {
     let parts = try CompactJWS.Parts(parsing: text)

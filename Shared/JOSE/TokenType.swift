@@ -2,7 +2,7 @@
 // token of one kind is never good for another, whatever its claims say.
 
 /// The `typ` of a signed token.
-package enum TokenType: String, Sendable {
+public enum TokenType: String, Sendable {
   /// A signed-in person at the REST API.
   case session = "bindery-session+jwt"
   /// An MCP client's access token (RFC 9068).

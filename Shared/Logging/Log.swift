@@ -5,15 +5,15 @@
 import Clocks
 
 /// Writes log events of one service.
-package struct Log: Sendable {
+public struct Log: Sendable {
   /// The value of the field `service`.
-  package let service: StaticString
+  public let service: StaticString
   /// Events below this are not written.
-  package let level: LogLevel
+  public let level: LogLevel
   private let sink: LogSink?
 
   /// A log of `service` into `sink`.
-  package init(service: StaticString, level: LogLevel, sink: LogSink) {
+  public init(service: StaticString, level: LogLevel, sink: LogSink) {
     self.service = service
     self.level = level
     self.sink = sink
@@ -26,29 +26,29 @@ package struct Log: Sendable {
   }
 
   /// A log that forgets everything, for tests.
-  package static let discarding = Log()
+  public static let discarding = Log()
 
   /// Writes an event that helps to look for something.
-  package func debug(
+  public func debug(
     _ event: StaticString, _ fields: @autoclosure () -> KeyValuePairs<StaticString, LogValue> = [:]
   ) {
     if level <= .debug { write(.debug, event, fields()) }
   }
 
   /// Writes an event of normal life.
-  package func info(_ event: StaticString, _ fields: KeyValuePairs<StaticString, LogValue> = [:]) {
+  public func info(_ event: StaticString, _ fields: KeyValuePairs<StaticString, LogValue> = [:]) {
     if level <= .info { write(.info, event, fields) }
   }
 
   /// Writes an event of trouble that was dealt with.
-  package func warning(
+  public func warning(
     _ event: StaticString, _ fields: KeyValuePairs<StaticString, LogValue> = [:]
   ) {
     if level <= .warning { write(.warning, event, fields) }
   }
 
   /// Writes an event on which somebody should act.
-  package func error(_ event: StaticString, _ fields: KeyValuePairs<StaticString, LogValue> = [:]) {
+  public func error(_ event: StaticString, _ fields: KeyValuePairs<StaticString, LogValue> = [:]) {
     write(.error, event, fields)
   }
 

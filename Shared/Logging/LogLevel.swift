@@ -2,7 +2,7 @@
 // setting LOG_LEVEL and of the field `level` in every line.
 
 /// The weight of a log event.
-package enum LogLevel: UInt8, Comparable, Sendable, CaseIterable {
+public enum LogLevel: UInt8, Comparable, Sendable, CaseIterable {
   /// More events, for someone who is looking for something; never bodies or secrets.
   case debug
   /// What an operator wants to find later.
@@ -13,7 +13,7 @@ package enum LogLevel: UInt8, Comparable, Sendable, CaseIterable {
   case error
 
   /// The level of that name, or nil; names are exact.
-  package init?(name: String) {
+  public init?(name: String) {
     guard
       let level = Self.allCases.first(where: { $0.name.description.utf8.elementsEqual(name.utf8) })
     else { return nil }
@@ -21,7 +21,7 @@ package enum LogLevel: UInt8, Comparable, Sendable, CaseIterable {
   }
 
   /// The name in settings and lines.
-  package var name: StaticString {
+  public var name: StaticString {
     switch self {
     case .debug: "debug"
     case .info: "info"
@@ -31,5 +31,5 @@ package enum LogLevel: UInt8, Comparable, Sendable, CaseIterable {
   }
 
   /// Whether the left level weighs less.
-  package static func < (left: LogLevel, right: LogLevel) -> Bool { left.rawValue < right.rawValue }
+  public static func < (left: LogLevel, right: LogLevel) -> Bool { left.rawValue < right.rawValue }
 }

@@ -10,9 +10,9 @@ import Synchronization
 
 // Sendable by its lock: every stored var is touched with `lock` held.
 /// The queue and the writing thread behind a log.
-package final class LogSink: @unchecked Sendable {
+public final class LogSink: @unchecked Sendable {
   /// The bytes that may wait to be written.
-  package static let queuedBytesMax = 4 << 20
+  public static let queuedBytesMax = 4 << 20
 
   private let descriptor: Int32
   private let service: StaticString
@@ -28,7 +28,7 @@ package final class LogSink: @unchecked Sendable {
 
   /// A sink that writes to `descriptor`, which stays open; `service` names the process in the lines
   /// about dropped ones. Starts the thread.
-  package init(descriptor: Int32 = 2, service: StaticString) {
+  public init(descriptor: Int32 = 2, service: StaticString) {
     self.descriptor = descriptor
     self.service = service
     lock = .allocate(capacity: 1)
@@ -47,7 +47,7 @@ package final class LogSink: @unchecked Sendable {
   // No deinit: the thread holds the sink for the life of the process.
 
   /// Lines that were dropped because the queue was full.
-  package var droppedLines: UInt64 { droppedCount.load(ordering: .relaxed) }
+  public var droppedLines: UInt64 { droppedCount.load(ordering: .relaxed) }
 
   /// Queues a rendered line, or drops it when the queue is full.
   func append(_ line: [UInt8]) {
@@ -65,7 +65,7 @@ package final class LogSink: @unchecked Sendable {
 
   /// Waits until everything queued is written, at most for `limit`; whether it is.
   @discardableResult
-  package func flush(within limit: Duration) -> Bool {
+  public func flush(within limit: Duration) -> Bool {
     var deadline = timespec()
     clock_gettime(CLOCK_MONOTONIC, &deadline)
     let (seconds, attoseconds) = limit.components

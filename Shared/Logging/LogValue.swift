@@ -4,7 +4,7 @@
 import Posix
 
 /// The value of a log field.
-package struct LogValue: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+public struct LogValue: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
   ExpressibleByBooleanLiteral
 {
   enum Content: Sendable {
@@ -18,24 +18,24 @@ package struct LogValue: Sendable, ExpressibleByStringLiteral, ExpressibleByInte
   let content: Content
 
   /// A text of our source; only a literal is accepted.
-  package init(stringLiteral value: StaticString) { content = .literal(value) }
+  public init(stringLiteral value: StaticString) { content = .literal(value) }
   /// A number of our source.
-  package init(integerLiteral value: Int64) { content = .integer(value) }
+  public init(integerLiteral value: Int64) { content = .integer(value) }
   /// A truth of our source.
-  package init(booleanLiteral value: Bool) { content = .flag(value) }
+  public init(booleanLiteral value: Bool) { content = .flag(value) }
 
   private init(_ content: Content) { self.content = content }
 
   /// A truth.
-  package static func flag(_ value: Bool) -> LogValue { LogValue(.flag(value)) }
+  public static func flag(_ value: Bool) -> LogValue { LogValue(.flag(value)) }
 
   /// A number; one that does not fit 64 bits with a sign is written as the nearest that does.
-  package static func count(_ value: some BinaryInteger) -> LogValue {
+  public static func count(_ value: some BinaryInteger) -> LogValue {
     LogValue(.integer(Int64(clamping: value)))
   }
 
   /// A duration, written in milliseconds with three decimals.
-  package static func duration(_ value: Duration) -> LogValue {
+  public static func duration(_ value: Duration) -> LogValue {
     let (seconds, attoseconds) = value.components
     let whole = seconds.multipliedReportingOverflow(by: 1_000_000)
     let sum = whole.partialValue.addingReportingOverflow(attoseconds / 1_000_000_000_000)
@@ -45,17 +45,17 @@ package struct LogValue: Sendable, ExpressibleByStringLiteral, ExpressibleByInte
   }
 
   /// A text that our source holds, chosen while running (the name of an enum case).
-  package static func literal(_ value: StaticString) -> LogValue { LogValue(.literal(value)) }
+  public static func literal(_ value: StaticString) -> LogValue { LogValue(.literal(value)) }
 
   /// The name of a system call's error.
-  package static func errno(_ value: Errno) -> LogValue { LogValue(.literal(value.name)) }
+  public static func errno(_ value: Errno) -> LogValue { LogValue(.literal(value.name)) }
 
   /// Text of a shape that is public by its nature.
-  package static func text(_ value: PublicText) -> LogValue { LogValue(.text(value)) }
+  public static func text(_ value: PublicText) -> LogValue { LogValue(.text(value)) }
 
   /// `text(.serviceID(id))`
-  package static func service(_ id: String) -> LogValue { .text(.serviceID(id)) }
+  public static func service(_ id: String) -> LogValue { .text(.serviceID(id)) }
 
   /// `text(.idPrefix(id))`: the first 8 characters of a row's id.
-  package static func idPrefix(_ id: String) -> LogValue { .text(.idPrefix(id)) }
+  public static func idPrefix(_ id: String) -> LogValue { .text(.idPrefix(id)) }
 }

@@ -5,7 +5,7 @@
 import Posix
 
 /// Text that may be seen by whoever reads the logs.
-package struct PublicText: Sendable, Equatable {
+public struct PublicText: Sendable, Equatable {
   /// Admitted characters: printable ASCII without quote and backslash.
   let bytes: [UInt8]
 
@@ -14,14 +14,14 @@ package struct PublicText: Sendable, Equatable {
   private static let refused = PublicText(bytes: Array("(malformed)".utf8))
 
   /// A service of the catalogue: 1 to 32 lower-case letters, digits and `-`; else `(malformed)`.
-  package static func serviceID(_ id: String) -> PublicText {
+  public static func serviceID(_ id: String) -> PublicText {
     let bytes = Array(id.utf8)
     guard (1...32).contains(bytes.count), bytes.allSatisfy(isSlugByte) else { return refused }
     return PublicText(bytes: bytes)
   }
 
   /// The first 8 characters of a row's id (connection, user, key, event), never more of it.
-  package static func idPrefix(_ id: String) -> PublicText {
+  public static func idPrefix(_ id: String) -> PublicText {
     let bytes = Array(id.utf8.prefix(8))
     guard !bytes.isEmpty, bytes.allSatisfy({ isSlugByte($0 | 0x20) || $0 == UInt8(ascii: "_") })
     else { return refused }
@@ -29,22 +29,22 @@ package struct PublicText: Sendable, Equatable {
   }
 
   /// An address of ours or of an upstream's socket, whole.
-  package static func address(_ address: SocketAddress) -> PublicText {
+  public static func address(_ address: SocketAddress) -> PublicText {
     PublicText(bytes: Array(address.description.utf8.filter(isPlainByte).prefix(128)))
   }
 
   /// A client's network: IPv4 /24, IPv6 /48.
-  package static func network(of client: IPAddress) -> PublicText {
+  public static func network(of client: IPAddress) -> PublicText {
     range(client.neighbourhood)
   }
 
   /// A range that an operator configured or the abuse rules blocked.
-  package static func range(_ range: CIDR) -> PublicText {
+  public static func range(_ range: CIDR) -> PublicText {
     PublicText(bytes: Array(range.description.utf8))
   }
 
   /// The host of a configured upstream: letters, digits, `.`, `-`, `:` and brackets, at most 253.
-  package static func host(_ host: String) -> PublicText {
+  public static func host(_ host: String) -> PublicText {
     let bytes = Array(host.utf8)
     let extra = Array(".:[]".utf8)
     guard (1...253).contains(bytes.count),
@@ -54,7 +54,7 @@ package struct PublicText: Sendable, Equatable {
   }
 
   /// A version such as `3.40.1` or a short build name: letters, digits, `.`, `-`, `+`, at most 32.
-  package static func version(_ text: String) -> PublicText {
+  public static func version(_ text: String) -> PublicText {
     let bytes = Array(text.utf8)
     let extra = Array(".+".utf8)
     guard (1...32).contains(bytes.count),
@@ -65,7 +65,7 @@ package struct PublicText: Sendable, Equatable {
 
   /// Where in a settings file or a catalogue something stands, such as `oauth.scopes` or `#3`: at most
   /// 64 letters, digits, `_`, `-`, `.`, `#`.
-  package static func place(_ text: String) -> PublicText {
+  public static func place(_ text: String) -> PublicText {
     let bytes = Array(text.utf8)
     let extra = Array("_.#".utf8)
     guard (1...64).contains(bytes.count),
@@ -75,7 +75,7 @@ package struct PublicText: Sendable, Equatable {
   }
 
   /// A fingerprint of a key: its 16 lower-case hex digits; else `(malformed)`.
-  package static func fingerprint(_ hex: String) -> PublicText {
+  public static func fingerprint(_ hex: String) -> PublicText {
     let bytes = Array(hex.utf8)
     let isHex = bytes.allSatisfy { byte in
       (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)

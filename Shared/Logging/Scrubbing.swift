@@ -3,12 +3,12 @@
 // It is not the first net: fields are typed so that nothing secret should ever get here.
 
 /// Removes what looks like a secret from text.
-package enum Scrubbing {
+public enum Scrubbing {
   /// The shortest run of token characters that is taken for a secret: 32 bytes in base64url.
-  package static let runUnitsMin = 43
+  public static let runUnitsMin = 43
 
   /// The line without what looks like a secret; the line itself when nothing does.
-  package static func scrub(_ line: [UInt8]) -> [UInt8] {
+  public static func scrub(_ line: [UInt8]) -> [UInt8] {
     var result: [UInt8] = []
     var kept = 0
     line.withUnsafeBufferPointer { bytes in

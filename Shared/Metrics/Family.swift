@@ -3,26 +3,26 @@
 // label nor make the number of time series grow, and finding an instrument is an index.
 
 /// A closed set of label values: an enum whose raw values count from zero.
-package protocol MetricLabel: CaseIterable, Sendable, RawRepresentable<Int> {
+public protocol MetricLabel: CaseIterable, Sendable, RawRepresentable<Int> {
   /// The value as it is written, in snake_case.
   var label: StaticString { get }
 }
 
 /// For families with a single set of labels.
-package enum NoLabel: Int, MetricLabel {
+public enum NoLabel: Int, MetricLabel {
   /// The only case.
   case none
   /// Never written.
-  package var label: StaticString { "" }
+  public var label: StaticString { "" }
 }
 
 /// The outcome of an HTTP exchange by the first digit of its status.
-package enum StatusClass: Int, MetricLabel {
+public enum StatusClass: Int, MetricLabel {
   /// 1xx to 5xx, and everything that is no HTTP status.
   case informational, successful, redirected, refused, failed, none
 
   /// The class of `status`.
-  package init(status: Int) {
+  public init(status: Int) {
     self =
       switch status {
       case 100..<200: .informational
@@ -35,7 +35,7 @@ package enum StatusClass: Int, MetricLabel {
   }
 
   /// `2xx` and the like.
-  package var label: StaticString {
+  public var label: StaticString {
     switch self {
     case .informational: "1xx"
     case .successful: "2xx"
@@ -48,15 +48,15 @@ package enum StatusClass: Int, MetricLabel {
 }
 
 /// Label values that come from the catalogue or the settings, fixed when the process starts.
-package struct LabelNames: Sendable {
+public struct LabelNames: Sendable {
   /// The label's name, such as `service`.
-  package let name: StaticString
+  public let name: StaticString
   /// Its values.
-  package let values: [String]
+  public let values: [String]
   private let positions: [String: Int]
 
   /// The label `name` with `values`; later duplicates are dropped.
-  package init(_ name: StaticString, _ values: [String]) {
+  public init(_ name: StaticString, _ values: [String]) {
     var positions: [String: Int] = [:]
     var kept: [String] = []
     for value in values where positions[value] == nil {
@@ -69,24 +69,24 @@ package struct LabelNames: Sendable {
   }
 
   /// The index of `value` in `values`; keep it, it costs a hash.
-  package func position(of value: String) -> Int? { positions[value] }
+  public func position(of value: String) -> Int? { positions[value] }
 }
 
 /// Instruments by the cases of one enum.
-package struct Family<Instrument: Sendable, Label: MetricLabel>: Sendable {
+public struct Family<Instrument: Sendable, Label: MetricLabel>: Sendable {
   let instruments: [Instrument]
 
   /// The instrument of `label`.
-  package subscript(label: Label) -> Instrument { instruments[label.rawValue] }
+  public subscript(label: Label) -> Instrument { instruments[label.rawValue] }
 }
 
 /// Instruments by a name of the catalogue and the cases of one enum.
-package struct Grid<Instrument: Sendable, Label: MetricLabel>: Sendable {
+public struct Grid<Instrument: Sendable, Label: MetricLabel>: Sendable {
   let instruments: [Instrument]
   let rows: Int
 
   /// The instrument of the name at `row` (its position in `LabelNames`) and `label`.
-  package subscript(row: Int, label: Label) -> Instrument {
+  public subscript(row: Int, label: Label) -> Instrument {
     precondition(row >= 0 && row < rows)
     return instruments[row * Label.allCases.count + label.rawValue]
   }

@@ -5,38 +5,38 @@
 import Synchronization
 
 /// A number that only grows.
-package final class Counter: Sendable {
+public final class Counter: Sendable {
   private let value = Atomic<UInt64>(0)
 
   init() {}
 
   /// Adds `amount`.
-  package func add(_ amount: UInt64 = 1) { value.wrappingAdd(amount, ordering: .relaxed) }
+  public func add(_ amount: UInt64 = 1) { value.wrappingAdd(amount, ordering: .relaxed) }
 
   /// What was added so far.
-  package var total: UInt64 { value.load(ordering: .relaxed) }
+  public var total: UInt64 { value.load(ordering: .relaxed) }
 }
 
 /// A number that goes up and down.
-package final class Gauge: Sendable {
+public final class Gauge: Sendable {
   private let value = Atomic<Int64>(0)
 
   init() {}
 
   /// Adds `amount`, which may be negative.
-  package func add(_ amount: Int64) { value.wrappingAdd(amount, ordering: .relaxed) }
+  public func add(_ amount: Int64) { value.wrappingAdd(amount, ordering: .relaxed) }
 
   /// Replaces the number.
-  package func set(_ number: Int64) { value.store(number, ordering: .relaxed) }
+  public func set(_ number: Int64) { value.store(number, ordering: .relaxed) }
 
   /// The number now.
-  package var current: Int64 { value.load(ordering: .relaxed) }
+  public var current: Int64 { value.load(ordering: .relaxed) }
 }
 
 /// How many observations fell under each of a few fixed bounds, with their sum.
-package final class Histogram: Sendable {
+public final class Histogram: Sendable {
   /// The unit of bounds and observations, and how it is written out.
-  package enum Unit: Sendable {
+  public enum Unit: Sendable {
     /// Nanoseconds, written as seconds.
     case nanoseconds
     /// Plain numbers, such as bytes.
@@ -44,7 +44,7 @@ package final class Histogram: Sendable {
   }
 
   /// Bounds for the time of a request or a call: 1 ms to 60 s.
-  package static let requestBounds: [Duration] = [
+  public static let requestBounds: [Duration] = [
     .milliseconds(1), .milliseconds(2), .milliseconds(5), .milliseconds(10), .milliseconds(25),
     .milliseconds(50), .milliseconds(100), .milliseconds(250), .milliseconds(500), .seconds(1),
     .seconds(2), .seconds(5), .seconds(10), .seconds(30), .seconds(60),
@@ -63,7 +63,7 @@ package final class Histogram: Sendable {
   }
 
   /// Counts one observation in the unit of the bounds.
-  package func observe(_ amount: UInt64) {
+  public func observe(_ amount: UInt64) {
     var cell = 0
     while cell < bounds.count, amount > bounds[cell] { cell += 1 }
     cells.add(at: cell)
@@ -71,7 +71,7 @@ package final class Histogram: Sendable {
   }
 
   /// Counts one duration; a negative one counts as zero.
-  package func observe(_ duration: Duration) { observe(duration.wholeNanoseconds) }
+  public func observe(_ duration: Duration) { observe(duration.wholeNanoseconds) }
 
   /// How many observations were at most each bound, then all of them; and their sum.
   var reading: (cumulative: [UInt64], sum: UInt64) {

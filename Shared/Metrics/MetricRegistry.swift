@@ -5,7 +5,7 @@
 import Synchronization
 
 /// All metrics of one process.
-package final class MetricRegistry: Sendable {
+public final class MetricRegistry: Sendable {
   struct Entry: Sendable {
     enum Source: Sendable {
       case counter(Counter)
@@ -23,15 +23,15 @@ package final class MetricRegistry: Sendable {
   private let entries = Mutex<[Entry]>([])
 
   /// An empty registry.
-  package init() {}
+  public init() {}
 
   /// A counter; `name` ends in `_total`.
-  package func counter(_ name: StaticString, _ help: StaticString) -> Counter {
+  public func counter(_ name: StaticString, _ help: StaticString) -> Counter {
     counters(name, help, label: "none", by: NoLabel.self)[.none]
   }
 
   /// A counter for each case of an enum.
-  package func counters<Label: MetricLabel>(
+  public func counters<Label: MetricLabel>(
     _ name: StaticString, _ help: StaticString, label: StaticString, by _: Label.Type
   ) -> Family<Counter, Label> {
     precondition(name.description.hasSuffix("_total"), "a counter's name ends in _total")
@@ -43,7 +43,7 @@ package final class MetricRegistry: Sendable {
   }
 
   /// A counter for each name and each case of an enum.
-  package func counters<Label: MetricLabel>(
+  public func counters<Label: MetricLabel>(
     _ name: StaticString, _ help: StaticString, over names: LabelNames, label: StaticString,
     by _: Label.Type
   ) -> Grid<Counter, Label> {
@@ -56,12 +56,12 @@ package final class MetricRegistry: Sendable {
   }
 
   /// A gauge.
-  package func gauge(_ name: StaticString, _ help: StaticString) -> Gauge {
+  public func gauge(_ name: StaticString, _ help: StaticString) -> Gauge {
     gauges(name, help, label: "none", by: NoLabel.self)[.none]
   }
 
   /// A gauge for each case of an enum.
-  package func gauges<Label: MetricLabel>(
+  public func gauges<Label: MetricLabel>(
     _ name: StaticString, _ help: StaticString, label: StaticString, by _: Label.Type
   ) -> Family<Gauge, Label> {
     family(name, help, "gauge", label: label) {
@@ -72,14 +72,14 @@ package final class MetricRegistry: Sendable {
   }
 
   /// A histogram of durations, written in seconds.
-  package func histogram(
+  public func histogram(
     _ name: StaticString, _ help: StaticString, bounds: [Duration] = Histogram.requestBounds
   ) -> Histogram {
     histograms(name, help, label: "none", by: NoLabel.self, bounds: bounds)[.none]
   }
 
   /// A histogram of durations for each case of an enum.
-  package func histograms<Label: MetricLabel>(
+  public func histograms<Label: MetricLabel>(
     _ name: StaticString, _ help: StaticString, label: StaticString, by _: Label.Type,
     bounds: [Duration] = Histogram.requestBounds
   ) -> Family<Histogram, Label> {
@@ -92,7 +92,7 @@ package final class MetricRegistry: Sendable {
   }
 
   /// A histogram of durations for each name and each case of an enum.
-  package func histograms<Label: MetricLabel>(
+  public func histograms<Label: MetricLabel>(
     _ name: StaticString, _ help: StaticString, over names: LabelNames, label: StaticString,
     by _: Label.Type, bounds: [Duration] = Histogram.requestBounds
   ) -> Grid<Histogram, Label> {
@@ -105,7 +105,7 @@ package final class MetricRegistry: Sendable {
   }
 
   /// A histogram of plain numbers, such as bytes.
-  package func histogram(
+  public func histogram(
     _ name: StaticString, _ help: StaticString, plainBounds bounds: [UInt64]
   ) -> Histogram {
     let made = Histogram(bounds: bounds, unit: .plain)
@@ -114,7 +114,7 @@ package final class MetricRegistry: Sendable {
   }
 
   /// A gauge whose value is asked for at each scrape; nil leaves it out. `read` must not block.
-  package func observed(
+  public func observed(
     _ name: StaticString, _ help: StaticString, read: @escaping @Sendable () -> Double?
   ) {
     let source = Entry.Source.observed { read().map { [(labels: [], value: $0)] } ?? [] }
@@ -123,7 +123,7 @@ package final class MetricRegistry: Sendable {
 
   /// A gauge with one label whose values are asked for at each scrape. `read` must not block and
   /// must answer few and public label values, such as key fingerprints.
-  package func observed(
+  public func observed(
     _ name: StaticString, _ help: StaticString, label: StaticString,
     read: @escaping @Sendable () -> [(String, Double)]
   ) {
@@ -134,13 +134,13 @@ package final class MetricRegistry: Sendable {
   }
 
   /// Everything in the text format of Prometheus (version 0.0.4), for the ops port.
-  package func exposition() -> [UInt8] {
+  public func exposition() -> [UInt8] {
     // The entries are copied out first: an observed gauge may take its time or register another.
     Exposition.render(entries.withLock { $0 })
   }
 
   /// Every counter and gauge, summed over its labels; no histogram and nothing that must be asked for.
-  package var totals: [String: Int64] {
+  public var totals: [String: Int64] {
     var found: [String: Int64] = [:]
     for entry in entries.withLock({ $0 }) {
       for series in entry.series {

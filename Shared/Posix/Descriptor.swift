@@ -4,12 +4,12 @@
 import Glibc
 
 /// An open file descriptor that closes when released.
-package struct Descriptor: ~Copyable, Sendable {
+public struct Descriptor: ~Copyable, Sendable {
   /// The number, valid while this value lives.
-  package let number: Int32
+  public let number: Int32
 
   /// Takes over `number`, which the caller opened with CLOEXEC.
-  package init(owning number: Int32) {
+  public init(owning number: Int32) {
     precondition(number >= 0)
     self.number = number
   }
@@ -17,7 +17,7 @@ package struct Descriptor: ~Copyable, Sendable {
   deinit { _ = close(number) }
 
   /// Gives up the number without closing it.
-  package consuming func release() -> Int32 {
+  public consuming func release() -> Int32 {
     let number = number
     discard self
     return number

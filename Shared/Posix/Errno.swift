@@ -4,18 +4,18 @@
 import Glibc
 
 /// The number of a failed system call.
-package struct Errno: Error, Equatable, Sendable {
+public struct Errno: Error, Equatable, Sendable {
   /// The value of `errno`.
-  package let code: Int32
+  public let code: Int32
 
   /// The error with number `code`.
-  package init(code: Int32) { self.code = code }
+  public init(code: Int32) { self.code = code }
 
   /// The error of the last call on this thread.
-  package static var last: Errno { Errno(code: errno) }
+  public static var last: Errno { Errno(code: errno) }
 
   /// Its symbolic name where it is a common one, for logs.
-  package var name: StaticString {
+  public var name: StaticString {
     switch code {
     case EPERM: "EPERM"
     case ENOENT: "ENOENT"

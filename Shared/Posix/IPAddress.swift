@@ -5,23 +5,23 @@
 import Glibc
 
 /// An IPv4 or IPv6 address in canonical form.
-package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
+public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
   /// The first 64 bits as a number; IPv4 is ::ffff:a.b.c.d.
-  package let high: UInt64
+  public let high: UInt64
   /// The low 64 bits.
-  package let low: UInt64
+  public let low: UInt64
 
   /// The address of two words; see `high` and `low`.
-  package init(high: UInt64, low: UInt64) {
+  public init(high: UInt64, low: UInt64) {
     self.high = high
     self.low = low
   }
 
   /// The IPv4 address of 32 bits in host order.
-  package init(v4 bits: UInt32) { self.init(high: 0, low: 0xffff_0000_0000 | UInt64(bits)) }
+  public init(v4 bits: UInt32) { self.init(high: 0, low: 0xffff_0000_0000 | UInt64(bits)) }
 
   /// The address of 16 bytes in network order.
-  package init(bytes: UnsafeRawBufferPointer) {
+  public init(bytes: UnsafeRawBufferPointer) {
     precondition(bytes.count == 16)
     self.init(
       high: UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)),
@@ -29,12 +29,12 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// The 16 bytes in network order.
-  package var bytes: [UInt8] {
+  public var bytes: [UInt8] {
     withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { [UInt8]($0) }
   }
 
   /// The address that `text` writes, or nil; no zone, no brackets, no octal or short IPv4.
-  package init?(_ text: String) {
+  public init?(_ text: String) {
     guard text.utf8.count <= 45, !text.utf8.contains(0) else { return nil }
     var v4 = in_addr()
     var v6 = in6_addr()
@@ -48,18 +48,18 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Whether this is IPv4 (also when it came as IPv4-mapped IPv6).
-  package var isV4: Bool { high == 0 && low >> 32 == 0xffff }
+  public var isV4: Bool { high == 0 && low >> 32 == 0xffff }
   /// The 32 bits of an IPv4 address in host order.
-  package var v4Bits: UInt32 { UInt32(truncatingIfNeeded: low) }
+  public var v4Bits: UInt32 { UInt32(truncatingIfNeeded: low) }
 
   /// 127.0.0.0/8 or ::1.
-  package var isLoopback: Bool {
+  public var isLoopback: Bool {
     isV4 ? v4Bits >> 24 == 127 : high == 0 && low == 1
   }
 
   /// Whether no stranger may make us connect there: loopback, private, link-local, shared,
   /// multicast, reserved, documentation, or a form that embeds an IPv4 address (RFC 6890, 6052).
-  package var isSpecialUse: Bool {
+  public var isSpecialUse: Bool {
     Self.specialUse.contains { $0.contains(self) }
   }
 
@@ -72,15 +72,15 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
   ].compactMap { CIDR($0) }
 
   /// The network that stands for one client in limits: IPv4 whole, IPv6 its /64.
-  package var clientNetwork: IPAddress { isV4 ? self : IPAddress(high: high, low: 0) }
+  public var clientNetwork: IPAddress { isV4 ? self : IPAddress(high: high, low: 0) }
 
   /// The network that may be written down of one client: IPv4 /24, IPv6 /48.
-  package var neighbourhood: CIDR {
+  public var neighbourhood: CIDR {
     CIDR(around: self, bits: isV4 ? 96 + 24 : 48)
   }
 
   /// Canonical text.
-  package var description: String {
+  public var description: String {
     var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
     if isV4 {
       var address = in_addr(s_addr: v4Bits.bigEndian)
@@ -94,11 +94,11 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// A network: an address and the number of its leading bits that count.
-package struct CIDR: Hashable, Sendable, CustomStringConvertible {
+public struct CIDR: Hashable, Sendable, CustomStringConvertible {
   /// The first address of the network.
-  package let network: IPAddress
+  public let network: IPAddress
   /// Leading bits that count, 0 to 128 (an IPv4 /8 is 104 here).
-  package let bits: Int
+  public let bits: Int
 
   fileprivate init(around address: IPAddress, bits: Int) {
     network = Self.mask(address, bits)
@@ -106,7 +106,7 @@ package struct CIDR: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// `a.b.c.d/n`, `x::/n` or a single address; nil for anything else, host bits included.
-  package init?(_ text: String) {
+  public init?(_ text: String) {
     let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
     guard let address = IPAddress(String(parts[0])) else { return nil }
     let wide = parts[0].utf8.contains(UInt8(ascii: ":"))
@@ -127,7 +127,7 @@ package struct CIDR: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Whether `address` lies in the network.
-  package func contains(_ address: IPAddress) -> Bool {
+  public func contains(_ address: IPAddress) -> Bool {
     // ::/96 and shorter networks near zero must not swallow IPv4, whose home is ::ffff:0:0/96.
     if address.isV4 && bits < 96 { return false }
     return Self.mask(address, bits) == network
@@ -141,7 +141,7 @@ package struct CIDR: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Canonical text.
-  package var description: String {
+  public var description: String {
     "\(network)/\(network.isV4 && bits >= 96 ? bits - 96 : bits)"
   }
 }

@@ -5,12 +5,12 @@ import CLinux
 import Glibc
 
 /// An address that a stream socket can have.
-package enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
+public enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
   case ip(IPAddress, port: UInt16)
   case unix(path: String)
 
   /// `127.0.0.1:8080`, `[::1]:8080`, or nil; the port is 0 to 65535 in plain digits.
-  package init?(_ text: String) {
+  public init?(_ text: String) {
     guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")) else { return nil }
     var host = text[..<colon]
     let digits = text[text.utf8.index(after: colon)...].utf8
@@ -30,7 +30,7 @@ package enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// The text that `init` reads; `unix:` and the path for a path.
-  package var description: String {
+  public var description: String {
     switch self {
     case .ip(let address, let port):
       address.isV4 ? "\(address):\(port)" : "[\(address)]:\(port)"
@@ -39,7 +39,7 @@ package enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// AF_INET, AF_INET6 or AF_UNIX.
-  package var family: Int32 {
+  public var family: Int32 {
     switch self {
     case .ip(let address, _): address.isV4 ? AF_INET : AF_INET6
     case .unix: AF_UNIX
@@ -48,7 +48,7 @@ package enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
 
   /// Lends the kernel's structure to `body`.
   /// - Throws: `Errno` ENAMETOOLONG for a path over 107 bytes.
-  package func withSockAddr<R>(
+  public func withSockAddr<R>(
     _ body: (UnsafePointer<sockaddr>, socklen_t) -> R
   ) throws(Errno) -> R {
     var storage = sockaddr_storage()
@@ -87,7 +87,7 @@ package enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// The address in the kernel's structure, or nil for a family that is not ours.
-  package init?(_ storage: sockaddr_storage) {
+  public init?(_ storage: sockaddr_storage) {
     var storage = storage
     switch Int32(storage.ss_family) {
     case AF_INET:
@@ -107,17 +107,17 @@ package enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Who is at the other end of a Unix socket, as the kernel says (SO_PEERCRED).
-package struct PeerCredentials: Equatable, Sendable {
+public struct PeerCredentials: Equatable, Sendable {
   /// The process that connected or listened.
-  package let pid: Int32
+  public let pid: Int32
   /// Its user.
-  package let uid: UInt32
+  public let uid: UInt32
   /// Its group.
-  package let gid: UInt32
+  public let gid: UInt32
 
   /// The credentials of the peer of a connected Unix socket.
   /// - Throws: `Errno` of getsockopt.
-  package init(ofSocket number: Int32) throws(Errno) {
+  public init(ofSocket number: Int32) throws(Errno) {
     var credentials = bindery_ucred()
     var length = socklen_t(MemoryLayout<bindery_ucred>.size)
     guard getsockopt(number, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 else {

@@ -5,14 +5,14 @@
 import HTTPCodec
 
 /// Why a catalogue was refused. Names the service and the field, never a value.
-package enum CatalogueError: Error, Equatable, Sendable, CustomStringConvertible {
+public enum CatalogueError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The text is no JSON, or not of the expected outer shape.
   case malformed
   /// Something is wrong with a field; `service` is its id, or its place in the list.
   case field(service: String, field: String, problem: Problem)
 
   /// What is wrong with a field.
-  package enum Problem: String, Sendable {
+  public enum Problem: String, Sendable {
     case missing = "is missing"
     case unknown = "is not known"
     case wrongType = "has the wrong type"
@@ -23,7 +23,7 @@ package enum CatalogueError: Error, Equatable, Sendable, CustomStringConvertible
   }
 
   /// One line for the operator.
-  package var description: String {
+  public var description: String {
     switch self {
     case .malformed: "is not a JSON object with the single member \"services\""
     case .field(let service, let field, let problem):
@@ -33,9 +33,9 @@ package enum CatalogueError: Error, Equatable, Sendable, CustomStringConvertible
 }
 
 /// All services that can be connected.
-package struct Catalogue: Sendable, Equatable {
+public struct Catalogue: Sendable, Equatable {
   /// The services in their order.
-  package let providers: [Provider]
+  public let providers: [Provider]
   private let positions: [String: Int]
 
   /// A catalogue of `providers`, whose ids differ.
@@ -46,7 +46,7 @@ package struct Catalogue: Sendable, Equatable {
   }
 
   /// The services that come with Bindery.
-  package static let builtIn: Catalogue = {
+  public static let builtIn: Catalogue = {
     do {
       return try Catalogue(providers: CatalogueReader.read(Array(builtInJSON.utf8)))
     } catch {
@@ -55,7 +55,7 @@ package struct Catalogue: Sendable, Equatable {
   }()
 
   /// This catalogue with the services of `json` merged over it.
-  package func merging(json: [UInt8]) throws(CatalogueError) -> Catalogue {
+  public func merging(json: [UInt8]) throws(CatalogueError) -> Catalogue {
     var merged = providers
     for provider in try CatalogueReader.read(json) {
       if let position = merged.firstIndex(where: { $0.id.utf8.elementsEqual(provider.id.utf8) }) {
@@ -68,8 +68,8 @@ package struct Catalogue: Sendable, Equatable {
   }
 
   /// The service with that id.
-  package subscript(id: String) -> Provider? { positions[id].map { providers[$0] } }
+  public subscript(id: String) -> Provider? { positions[id].map { providers[$0] } }
 
   /// The place of a service in `providers`, for tables that run along with it.
-  package func position(of id: String) -> Int? { positions[id] }
+  public func position(of id: String) -> Int? { positions[id] }
 }

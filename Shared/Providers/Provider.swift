@@ -5,33 +5,33 @@
 import HTTPCodec
 
 /// A service of the catalogue.
-package struct Provider: Sendable, Equatable {
+public struct Provider: Sendable, Equatable {
   /// How the MCP server is spoken to.
-  package enum Transport: String, Sendable, CaseIterable {
+  public enum Transport: String, Sendable, CaseIterable {
     case streamableHTTP = "streamable-http"
     /// The transport of 2024-11-05: a GET stream and a second address for messages.
     case legacySSE = "sse"
   }
 
   /// 1 to 32 lower-case letters, digits and `-`; stands in secret URLs.
-  package let id: String
+  public let id: String
   /// The name that people read.
-  package let name: String
+  public let name: String
   /// The MCP server.
-  package let mcpURL: WebURL
+  public let mcpURL: WebURL
   /// How it is spoken to.
-  package let transport: Transport
+  public let transport: Transport
   /// How a person authorizes us; nil when only an API key will do.
-  package let oauth: OAuthRules?
+  public let oauth: OAuthRules?
   /// How its tokens live.
-  package let refresh: RefreshRules
+  public let refresh: RefreshRules
   /// How an API key is sent; nil when the service takes none.
-  package let apiKey: APIKeyRules?
+  public let apiKey: APIKeyRules?
 
   /// The setting that holds the OAuth client's id, for a service with `static` registration.
-  package var clientIDSetting: String { settingPrefix + "_CLIENT_ID" }
+  public var clientIDSetting: String { settingPrefix + "_CLIENT_ID" }
   /// The setting that holds the OAuth client's secret.
-  package var clientSecretSetting: String { settingPrefix + "_CLIENT_SECRET" }
+  public var clientSecretSetting: String { settingPrefix + "_CLIENT_SECRET" }
 
   private var settingPrefix: String {
     String(decoding: id.utf8.map { $0 == 0x2d ? 0x5f : $0 }, as: UTF8.self).uppercased()
@@ -39,9 +39,9 @@ package struct Provider: Sendable, Equatable {
 }
 
 /// How a person authorizes us at a service.
-package struct OAuthRules: Sendable, Equatable {
+public struct OAuthRules: Sendable, Equatable {
   /// How we become a client there.
-  package enum Registration: String, Sendable, CaseIterable {
+  public enum Registration: String, Sendable, CaseIterable {
     /// Our client id is the URL of a document about us.
     case metadataDocument = "metadata_document"
     /// We register when first needed (RFC 7591).
@@ -51,55 +51,55 @@ package struct OAuthRules: Sendable, Equatable {
   }
 
   /// How we prove who we are at the token endpoint.
-  package enum ClientAuthentication: String, Sendable, CaseIterable {
+  public enum ClientAuthentication: String, Sendable, CaseIterable {
     case none
     case basic
     case post
   }
 
-  package let registration: Registration
+  public let registration: Registration
   /// Asked for, in this order; empty = the server's default.
-  package let scopes: [String]
+  public let scopes: [String]
   /// What stands between scopes: a space in the standard, a comma at some.
-  package let scopeSeparator: String
+  public let scopeSeparator: String
   /// Whether S256 is used.
-  package let pkce: Bool
+  public let pkce: Bool
   /// Whether `resource` (RFC 8707) is sent.
-  package let resource: Bool
+  public let resource: Bool
   /// The exact issuer, compared byte for byte; nil = discovered, like the endpoints below.
-  package let issuer: String?
-  package let authorizationURL: WebURL?
-  package let tokenURL: WebURL?
-  package let revocationURL: WebURL?
-  package let registrationURL: WebURL?
-  package let clientAuthentication: ClientAuthentication
+  public let issuer: String?
+  public let authorizationURL: WebURL?
+  public let tokenURL: WebURL?
+  public let revocationURL: WebURL?
+  public let registrationURL: WebURL?
+  public let clientAuthentication: ClientAuthentication
   /// Further parameters of the authorization request, by name.
-  package let authorizeParameters: [String: String]
+  public let authorizeParameters: [String: String]
 }
 
 /// How a service's tokens live.
-package struct RefreshRules: Sendable, Equatable {
+public struct RefreshRules: Sendable, Equatable {
   /// Whether a refresh answers a new refresh token that replaces the old.
-  package let rotates: Bool
+  public let rotates: Bool
   /// For how long the previous refresh token still works after a refresh.
-  package let graceSeconds: Int
+  public let graceSeconds: Int
   /// The access token's life when the answer does not say; nil = it does not end.
-  package let defaultLifetimeSeconds: Int?
+  public let defaultLifetimeSeconds: Int?
   /// How often a managed connection is refreshed that nobody uses; nil = never.
-  package let backgroundIntervalSeconds: Int?
+  public let backgroundIntervalSeconds: Int?
   /// The most token requests per second to this service, from all of us.
-  package let maxPerSecond: Int
+  public let maxPerSecond: Int
 
   /// What holds when the catalogue says nothing.
-  package static let standard = RefreshRules(
+  public static let standard = RefreshRules(
     rotates: true, graceSeconds: 0, defaultLifetimeSeconds: nil, backgroundIntervalSeconds: 86_400,
     maxPerSecond: 10)
 }
 
 /// How an API key of a service is sent and checked.
-package struct APIKeyRules: Sendable, Equatable {
+public struct APIKeyRules: Sendable, Equatable {
   /// How a new key is tried before it is stored.
-  package enum Validation: Sendable, Equatable {
+  public enum Validation: Sendable, Equatable {
     /// `initialize` or `server/discover` at the MCP server.
     case mcp
     /// A GET that answers 2xx.
@@ -109,7 +109,7 @@ package struct APIKeyRules: Sendable, Equatable {
   }
 
   /// How the key stands in the header's value.
-  package enum Encoding: Sendable, Equatable {
+  public enum Encoding: Sendable, Equatable {
     /// As the person gave it: `{key}`.
     case plain
     /// In base64, for pairs such as `e-mail:token`: `{key_base64}`.
@@ -117,23 +117,23 @@ package struct APIKeyRules: Sendable, Equatable {
   }
 
   /// The header's name, in lower case.
-  package let header: String
+  public let header: String
   /// What stands before the key.
-  package let valuePrefix: String
+  public let valuePrefix: String
   /// How the key is written.
-  package let encoding: Encoding
+  public let encoding: Encoding
   /// What stands behind the key.
-  package let valueSuffix: String
+  public let valueSuffix: String
   /// Where a person finds such a key.
-  package let instructions: String
+  public let instructions: String
   /// How a new key is tried.
-  package let validation: Validation
+  public let validation: Validation
 
   /// The longest API key that is taken.
-  package static let keyBytesMax = 4096
+  public static let keyBytesMax = 4096
 
   /// Whether `key` has a length and bytes that may stand in a header.
-  package func admits(_ key: UnsafeRawBufferPointer) -> Bool {
+  public func admits(_ key: UnsafeRawBufferPointer) -> Bool {
     guard let base = key.baseAddress, (1...Self.keyBytesMax).contains(key.count) else {
       return false
     }
@@ -146,7 +146,7 @@ package struct APIKeyRules: Sendable, Equatable {
 
   /// The header's value for `key`, or nil when the key is empty, too long, or holds a byte that may
   /// not stand in a header (anything but visible ASCII; blanks inside are refused too).
-  package func headerValue(key: UnsafeRawBufferPointer) -> [UInt8]? {
+  public func headerValue(key: UnsafeRawBufferPointer) -> [UInt8]? {
     guard admits(key) else { return nil }
     var value = Array(valuePrefix.utf8)
     switch encoding {

@@ -3,16 +3,16 @@
 // Pure: the dice come in as an argument.
 
 /// The waits between attempts to reach a peer.
-package struct Backoff: Sendable {
+public struct Backoff: Sendable {
   static let first = Duration.milliseconds(20)
   static let longest = Duration.seconds(2)
   private var ceiling = Backoff.first
 
-  package init() {}
+  public init() {}
 
   /// The wait before the next attempt.
   /// - Parameter dice: 64 random bits.
-  package mutating func next(dice: UInt64) -> Duration {
+  public mutating func next(dice: UInt64) -> Duration {
     let half = ceiling / 2
     let steps = Int64(dice % 1_000)
     let wait = half + half * Int(steps) / 1_000
@@ -21,5 +21,5 @@ package struct Backoff: Sendable {
   }
 
   /// Starts over after a success.
-  package mutating func reset() { ceiling = Backoff.first }
+  public mutating func reset() { ceiling = Backoff.first }
 }

@@ -5,7 +5,7 @@
 //   refusal: name of the refusal, ASCII
 
 /// The answering side's reasons to say no; these cross the wire by name.
-package enum Refusal: String, Error, Sendable, CaseIterable {
+public enum Refusal: String, Error, Sendable, CaseIterable {
   /// The answering side has no call of this name (perhaps it is older).
   case unknownCall = "unknown_call"
   case notAllowed = "not_allowed"
@@ -24,13 +24,13 @@ package enum Refusal: String, Error, Sendable, CaseIterable {
 }
 
 /// A call as the answering side reads it, before its request is decoded.
-package struct IncomingCall: Equatable, Sendable {
-  package let name: CallName
-  package let request: ArraySlice<UInt8>
+public struct IncomingCall: Equatable, Sendable {
+  public let name: CallName
+  public let request: ArraySlice<UInt8>
 }
 
 /// The payload of call frames.
-package enum CallFrame {
+public enum CallFrame {
   /// The payload of a call.
   static func encode(_ name: CallName, request: [UInt8]) throws(PayloadError) -> [UInt8] {
     let label = name.wireBytes
@@ -46,7 +46,7 @@ package enum CallFrame {
   }
 
   /// Admits a call frame of `peer` at `service`, or says why not.
-  package static func admit(
+  public static func admit(
     _ payload: [UInt8], from peer: Service, at service: Service
   ) throws(Refusal) -> IncomingCall {
     guard let first = payload.first, payload.count > Int(first), first > 0 else {
@@ -63,7 +63,7 @@ package enum CallFrame {
   }
 
   /// The refusal that a payload names.
-  package static func refusal(_ payload: [UInt8]) -> Refusal {
+  public static func refusal(_ payload: [UInt8]) -> Refusal {
     Refusal.allCases.first { $0.rawValue.utf8.elementsEqual(payload) } ?? .other
   }
 }

@@ -4,22 +4,22 @@
 import Clocks
 
 /// What a handler may know of the call it answers.
-package struct CallContext: Sendable {
-  package let caller: Service
+public struct CallContext: Sendable {
+  public let caller: Service
   /// When the caller stops waiting.
-  package let deadline: Instant
+  public let deadline: Instant
 }
 
 /// The calls that a process answers.
-package struct CallHandlers: Sendable {
+public struct CallHandlers: Sendable {
   typealias Handler =
     @Sendable (ArraySlice<UInt8>, CallContext) async -> Result<[UInt8], Refusal>
   private var handlers: [CallName: Handler] = [:]
 
-  package init() {}
+  public init() {}
 
   /// Answers a call with `body`, which runs on the server's loop and must not block it.
-  package mutating func answer<C: Call>(
+  public mutating func answer<C: Call>(
     _: C.Type,
     with body: @escaping @Sendable (C.Request, CallContext) async throws(Refusal) -> C.Response
   ) {

@@ -5,12 +5,12 @@
 import Metrics
 
 /// The names of the calls, and the table of who may make them.
-package enum CallName: Int, MetricLabel {
+public enum CallName: Int, MetricLabel {
   case status
   case shred
 
   /// The name as it crosses the wire and stands in metrics.
-  package var label: StaticString {
+  public var label: StaticString {
     switch self {
     case .status: "status"
     case .shred: "shred"
@@ -19,7 +19,7 @@ package enum CallName: Int, MetricLabel {
 
   /// The rule that the answering side holds a call against before it decodes anything of it; the
   /// caller takes the deadline from it.
-  package var rule: CallRule {
+  public var rule: CallRule {
     switch self {
     case .status:
       CallRule(
@@ -32,14 +32,14 @@ package enum CallName: Int, MetricLabel {
 }
 
 /// Who may make a call, who answers it, and the time it has unless the caller says less.
-package struct CallRule: Sendable {
-  package let callers: Set<Service>
-  package let answeredBy: Set<Service>
-  package let deadline: Duration
+public struct CallRule: Sendable {
+  public let callers: Set<Service>
+  public let answeredBy: Set<Service>
+  public let deadline: Duration
 }
 
 /// A typed call: its name, and what goes in and out.
-package protocol Call: Sendable {
+public protocol Call: Sendable {
   associatedtype Request: Codable & Sendable
   associatedtype Response: Codable & Sendable
   static var name: CallName { get }
@@ -48,28 +48,28 @@ package protocol Call: Sendable {
 // MARK: status
 
 /// How is this process? Asked by the operator's tool and by peers that look for each other.
-package enum StatusCall: Call {
-  package static let name = CallName.status
+public enum StatusCall: Call {
+  public static let name = CallName.status
 
   /// Nothing is asked in particular.
-  package struct Request: Codable, Sendable {
-    package init() {}
+  public struct Request: Codable, Sendable {
+    public init() {}
   }
 
   /// What a process says of itself.
-  package struct Response: Codable, Sendable, Equatable {
-    package var service: String
-    package var version: String
-    package var uptimeSeconds: Int64
-    package var ready: Bool
+  public struct Response: Codable, Sendable, Equatable {
+    public var service: String
+    public var version: String
+    public var uptimeSeconds: Int64
+    public var ready: Bool
     /// The lifecycle's state in one word: starting, ready, draining.
-    package var state: String
+    public var state: String
     /// RPC peers this process needs, and whether it reaches them now.
-    package var peers: [String: Bool]
+    public var peers: [String: Bool]
     /// Counters of public meaning; never one that names a user or a connection.
-    package var counters: [String: Int64]
+    public var counters: [String: Int64]
 
-    package init(
+    public init(
       service: String, version: String, uptimeSeconds: Int64, ready: Bool, state: String,
       peers: [String: Bool], counters: [String: Int64]
     ) {
@@ -89,19 +89,19 @@ package enum StatusCall: Call {
 /// Destroy the sealed token of a connection whose row is already gone or revoked. The
 /// scheduler owns the blobs; it refuses while the connection is still alive, so a wrong or
 /// forged call destroys nothing that a user still has.
-package enum ShredCall: Call {
-  package static let name = CallName.shred
+public enum ShredCall: Call {
+  public static let name = CallName.shred
 
   /// Whose blob.
-  package struct Request: Codable, Sendable {
-    package var connectionID: String
-    package init(connectionID: String) { self.connectionID = connectionID }
+  public struct Request: Codable, Sendable {
+    public var connectionID: String
+    public init(connectionID: String) { self.connectionID = connectionID }
   }
 
   /// What was done.
-  package struct Response: Codable, Sendable, Equatable {
+  public struct Response: Codable, Sendable, Equatable {
     /// False when there was no blob left to destroy.
-    package var shredded: Bool
-    package init(shredded: Bool) { self.shredded = shredded }
+    public var shredded: Bool
+    public init(shredded: Bool) { self.shredded = shredded }
   }
 }

@@ -6,7 +6,7 @@
 // containers' clocks never have to agree. No input or output happens here.
 
 /// What a frame is for. A kind that is not listed is a malformed frame.
-package enum FrameKind: UInt8, Sendable, CaseIterable {
+public enum FrameKind: UInt8, Sendable, CaseIterable {
   case greeting = 1
   case call = 2
   case reply = 3
@@ -14,17 +14,17 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
 }
 
 /// One message between two services.
-package struct Frame: Equatable, Sendable {
+public struct Frame: Equatable, Sendable {
   /// Negotiated protocol version; 0 in a greeting, whose layout never changes.
-  package var version: UInt8
-  package var kind: FrameKind
+  public var version: UInt8
+  public var kind: FrameKind
   /// Chosen by the caller, echoed by the answer; 0 in a greeting.
-  package var id: UInt64
+  public var id: UInt64
   /// Time the caller still waits; 0 where it has no meaning.
-  package var deadlineMilliseconds: UInt32
-  package var payload: [UInt8]
+  public var deadlineMilliseconds: UInt32
+  public var payload: [UInt8]
 
-  package init(
+  public init(
     version: UInt8, kind: FrameKind, id: UInt64, deadlineMilliseconds: UInt32 = 0,
     payload: [UInt8]
   ) {
@@ -37,7 +37,7 @@ package struct Frame: Equatable, Sendable {
 }
 
 /// Why bytes are not a frame. Each of them ends the connection they came on, and only that.
-package enum FrameError: Error, Equatable, Sendable {
+public enum FrameError: Error, Equatable, Sendable {
   case tooLong(UInt32)
   case tooShort(UInt32)
   case unknownKind(UInt8)
@@ -46,16 +46,16 @@ package enum FrameError: Error, Equatable, Sendable {
 
 extension Frame {
   /// Largest value of the length field: head without its length, and payload.
-  package static let bytesMax = 1 << 20
+  public static let bytesMax = 1 << 20
   /// Bytes of the head that the length field counts.
   static let countedHeadBytes = 14
   /// Bytes of the whole head.
   static let headBytes = 4 + countedHeadBytes
   /// Largest payload that fits a frame.
-  package static let payloadBytesMax = bytesMax - countedHeadBytes
+  public static let payloadBytesMax = bytesMax - countedHeadBytes
 
   /// The frame's bytes. The payload must fit; callers check it where it is made.
-  package func encoded() -> [UInt8] {
+  public func encoded() -> [UInt8] {
     precondition(payload.count <= Frame.payloadBytesMax, "RPC payload over the frame's bound")
     var bytes: [UInt8] = []
     bytes.reserveCapacity(Frame.headBytes + payload.count)

@@ -3,19 +3,19 @@
 // payload is waited for; memory grows with bytes received, never with bytes announced.
 
 /// Collects bytes and gives out whole frames.
-package struct FrameDecoder: Sendable {
+public struct FrameDecoder: Sendable {
   private var bytes: [UInt8] = []
   private var start = 0
   /// The only version accepted: 0 until the greeting came, then the negotiated one.
-  package var version: UInt8 = 0
+  public var version: UInt8 = 0
 
-  package init() {}
+  public init() {}
 
   /// True between the first byte of a frame and its last.
-  package var isInsideFrame: Bool { start < bytes.count }
+  public var isInsideFrame: Bool { start < bytes.count }
 
   /// Takes bytes as they came from the stream.
-  package mutating func append(_ chunk: UnsafeRawBufferPointer) {
+  public mutating func append(_ chunk: UnsafeRawBufferPointer) {
     if start == bytes.count {
       bytes.removeAll(keepingCapacity: bytes.capacity <= 1 << 16)
       start = 0
@@ -27,7 +27,7 @@ package struct FrameDecoder: Sendable {
   }
 
   /// The next whole frame, or nil when more bytes are needed.
-  package mutating func next() throws(FrameError) -> Frame? {
+  public mutating func next() throws(FrameError) -> Frame? {
     let available = bytes.count - start
     guard available >= 4 else { return nil }
     let length = integer(UInt32.self, at: 0)

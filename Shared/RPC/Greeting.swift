@@ -3,11 +3,11 @@
 // version 0, whose layout never changes, so that any two builds can at least disagree cleanly.
 
 /// The protocol versions a build can speak, lowest to highest.
-package struct ProtocolRange: Equatable, Sendable {
-  package let lowest: UInt8
-  package let highest: UInt8
+public struct ProtocolRange: Equatable, Sendable {
+  public let lowest: UInt8
+  public let highest: UInt8
 
-  package init(lowest: UInt8, highest: UInt8) {
+  public init(lowest: UInt8, highest: UInt8) {
     precondition(lowest >= 1 && lowest <= highest, "protocol range")
     self.lowest = lowest
     self.highest = highest
@@ -15,17 +15,17 @@ package struct ProtocolRange: Equatable, Sendable {
 
   /// What this build speaks. A release raises `highest` by one at most and keeps the one
   /// before, so that services of neighbouring releases talk during an upgrade.
-  package static let current = ProtocolRange(lowest: 1, highest: 1)
+  public static let current = ProtocolRange(lowest: 1, highest: 1)
 }
 
 /// The first frame each side sends.
-package struct Greeting: Codable, Equatable, Sendable {
-  package var service: String
-  package var build: String
-  package var lowest: UInt8
-  package var highest: UInt8
+public struct Greeting: Codable, Equatable, Sendable {
+  public var service: String
+  public var build: String
+  public var lowest: UInt8
+  public var highest: UInt8
 
-  package init(service: Service, build: String, range: ProtocolRange = .current) {
+  public init(service: Service, build: String, range: ProtocolRange = .current) {
     self.service = service.rawValue
     self.build = build
     self.lowest = range.lowest
@@ -34,7 +34,7 @@ package struct Greeting: Codable, Equatable, Sendable {
 }
 
 /// Why a greeting was not accepted.
-package enum GreetingError: Error, Equatable, Sendable {
+public enum GreetingError: Error, Equatable, Sendable {
   case notAGreeting
   case unreadable
   case unknownService
@@ -43,7 +43,7 @@ package enum GreetingError: Error, Equatable, Sendable {
   case buildTooLong
 
   /// The case's name, for logs.
-  package var label: StaticString {
+  public var label: StaticString {
     switch self {
     case .notAGreeting: "not_a_greeting"
     case .unreadable: "unreadable"
@@ -56,10 +56,10 @@ package enum GreetingError: Error, Equatable, Sendable {
 }
 
 /// What both sides know of each other after the greetings.
-package struct Introduction: Equatable, Sendable {
-  package let peer: Service
-  package let build: String
-  package let version: UInt8
+public struct Introduction: Equatable, Sendable {
+  public let peer: Service
+  public let build: String
+  public let version: UInt8
 }
 
 extension Greeting {
@@ -67,7 +67,7 @@ extension Greeting {
 
   /// Judges the peer's first frame. A caller names the service it meant to reach; a listener
   /// takes any known one and leaves the rest to the caller table.
-  package static func admit(
+  public static func admit(
     _ frame: Frame, ours: ProtocolRange = .current, expecting: Service? = nil
   ) throws(GreetingError) -> Introduction {
     guard frame.kind == .greeting, frame.id == 0 else { throw .notAGreeting }
@@ -87,7 +87,7 @@ extension Greeting {
   }
 
   /// The frame that carries this greeting.
-  package func frame() throws(PayloadError) -> Frame {
+  public func frame() throws(PayloadError) -> Frame {
     Frame(version: 0, kind: .greeting, id: 0, payload: try Payload.encode(self))
   }
 }

@@ -5,16 +5,16 @@ import FoundationEssentials
 import StrictJSON
 
 /// Why a payload could not be written or read.
-package enum PayloadError: Error, Equatable, Sendable {
+public enum PayloadError: Error, Equatable, Sendable {
   case tooLarge(Int)
   case unencodable
   case malformed
 }
 
 /// Payload bytes of typed values.
-package enum Payload {
+public enum Payload {
   /// The value as JSON, at most a frame's payload.
-  package static func encode(_ value: some Encodable) throws(PayloadError) -> [UInt8] {
+  public static func encode(_ value: some Encodable) throws(PayloadError) -> [UInt8] {
     let data: Data
     do { data = try JSONEncoder().encode(value) } catch { throw .unencodable }
     guard data.count <= Frame.payloadBytesMax else { throw .tooLarge(data.count) }
@@ -22,7 +22,7 @@ package enum Payload {
   }
 
   /// The value that the bytes say; anything else is `malformed`.
-  package static func decode<V: Decodable>(
+  public static func decode<V: Decodable>(
     _: V.Type, from bytes: ArraySlice<UInt8>
   ) throws(PayloadError) -> V {
     guard isWellFormed(Array(bytes)) else { throw .malformed }

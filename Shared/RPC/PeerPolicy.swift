@@ -4,20 +4,20 @@
 // the same; this is the second lock. Pure: credentials come in as arguments.
 
 /// The user and group ids that are let in.
-package struct PeerPolicy: Equatable, Sendable {
-  package let userID: UInt32
-  package let groupID: UInt32
+public struct PeerPolicy: Equatable, Sendable {
+  public let userID: UInt32
+  public let groupID: UInt32
 
   /// - Parameters:
   ///   - userID: our own effective user id.
   ///   - groupID: the group of the run directory.
-  package init(userID: UInt32, groupID: UInt32) {
+  public init(userID: UInt32, groupID: UInt32) {
     self.userID = userID
     self.groupID = groupID
   }
 
   /// Whether a peer with these credentials may talk to us.
-  package func admits(userID peerUser: UInt32, groupID peerGroup: UInt32) -> Bool {
+  public func admits(userID peerUser: UInt32, groupID peerGroup: UInt32) -> Bool {
     if peerUser == userID || peerUser == 0 { return true }
     // Group 0 says nothing: half the world's containers run with it.
     return groupID != 0 && peerGroup == groupID

@@ -11,14 +11,14 @@ import Posix
 import Synchronization
 
 /// The calling side towards one peer.
-package final class RPCClient: Sendable {
-  package let peer: Service
+public final class RPCClient: Sendable {
+  public let peer: Service
   private let state: LoopBound<CallingConnection>
   private let connected: ConnectionFlag
   private let seconds: Family<Histogram, CallName>?
 
   /// A client of `peer`, whose socket is in `runDirectory`; it starts to connect at once.
-  package init(
+  public init(
     to peer: Service, as service: Service, build: String, runDirectory: String,
     policy: PeerPolicy, limits: RPCLimits = RPCLimits(), loop: EventLoop, log: Log,
     seconds: Family<Histogram, CallName>? = nil
@@ -37,11 +37,11 @@ package final class RPCClient: Sendable {
   }
 
   /// Whether greetings were exchanged and the connection stands.
-  package var isConnected: Bool { connected.value.load(ordering: .acquiring) }
+  public var isConnected: Bool { connected.value.load(ordering: .acquiring) }
 
   /// Makes a call and waits for its answer, at most for the call's deadline or the one given.
   /// - Throws: `RPCError`, whose `isSurelyUndone` says whether it may be made again.
-  package func call<C: Call>(
+  public func call<C: Call>(
     _: C.Type, _ request: C.Request, within limit: Duration? = nil
   ) async throws(RPCError) -> C.Response {
     let start = Instant.now
@@ -65,7 +65,7 @@ package final class RPCClient: Sendable {
   }
 
   /// Closes the connection and stops looking for the peer.
-  package func stop() async {
+  public func stop() async {
     let bound = state
     await withTaskExecutorPreference(bound.loop) { bound.value.stop() }
   }

@@ -2,7 +2,7 @@
 // whether the call may have been carried out, and whether it may be made again.
 
 /// What a caller gets instead of a response.
-package enum RPCError: Error, Equatable, Sendable {
+public enum RPCError: Error, Equatable, Sendable {
   /// Nobody answers at the socket. Nothing was sent.
   case unreachable(Service)
   /// The peer went away with the call under way: it may have been carried out.
@@ -21,7 +21,7 @@ package enum RPCError: Error, Equatable, Sendable {
   case requestTooLarge(Int)
 
   /// True when the call certainly was not carried out, so that making it again is safe.
-  package var isSurelyUndone: Bool {
+  public var isSurelyUndone: Bool {
     switch self {
     case .unreachable, .overloaded, .wrongPeer, .requestTooLarge: true
     case .disconnected, .deadlineExceeded, .malformedResponse: false

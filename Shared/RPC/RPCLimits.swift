@@ -2,19 +2,19 @@
 // pass smaller ones so that nobody waits.
 
 /// Bounds of time, memory and number for one side of a conversation.
-package struct RPCLimits: Sendable {
+public struct RPCLimits: Sendable {
   /// From connect to the peer's greeting.
-  package var greetingMax = Duration.seconds(2)
+  public var greetingMax = Duration.seconds(2)
   /// From the first byte of a frame to its last, and for a write without progress.
-  package var stallMax = Duration.seconds(10)
+  public var stallMax = Duration.seconds(10)
   /// How long a call waits for a connection that is not there yet.
-  package var connectMax = Duration.milliseconds(100)
+  public var connectMax = Duration.milliseconds(100)
   /// Calls of one connection that are answered at the same time.
-  package var callsMax = 256
+  public var callsMax = 256
   /// Connections that one service serves at the same time.
-  package var connectionsMax = 128
+  public var connectionsMax = 128
   /// Bytes that may wait to be written; past it no further call is read.
-  package var queuedBytesMax = 4 << 20
+  public var queuedBytesMax = 4 << 20
 
-  package init() {}
+  public init() {}
 }

@@ -9,7 +9,7 @@ import Posix
 import Transport
 
 /// The answering side of a service.
-package final class RPCServer {
+public final class RPCServer {
   let service: Service
   let build: String
   let policy: PeerPolicy
@@ -24,7 +24,7 @@ package final class RPCServer {
 
   /// Takes over a bound socket, on the loop where the caller runs.
   /// - Throws: `Errno` when the loop can not watch it.
-  package init(
+  public init(
     _ socket: consuming ListeningSocket, service: Service, build: String, policy: PeerPolicy,
     handlers: CallHandlers, limits: RPCLimits = RPCLimits(), loop: EventLoop, log: Log
   ) throws(Errno) {
@@ -39,15 +39,15 @@ package final class RPCServer {
   }
 
   /// Serves until `drain`.
-  package func run() async {
+  public func run() async {
     await listener.accept { descriptor, _ in admit(descriptor) }
   }
 
   /// The number of open connections.
-  package var connectionCount: Int { connections.count }
+  public var connectionCount: Int { connections.count }
 
   /// The number of calls being answered.
-  package var callsUnderWay: Int { connections.values.reduce(0) { $0 + $1.callsUnderWay } }
+  public var callsUnderWay: Int { connections.values.reduce(0) { $0 + $1.callsUnderWay } }
 
   private func admit(_ descriptor: consuming Descriptor) {
     guard connections.count < limits.connectionsMax else {
@@ -76,7 +76,7 @@ package final class RPCServer {
 
   /// Stops accepting, refuses further calls, lets those under way finish until `deadline`, and
   /// closes what is left.
-  package func drain(deadline: Instant) async {
+  public func drain(deadline: Instant) async {
     guard !isDraining else { return }
     isDraining = true
     listener.stop()

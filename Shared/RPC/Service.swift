@@ -3,16 +3,16 @@
 // Calls.swift; who may open a socket at all is in PeerPolicy.swift.
 
 /// A process of the system, as it names itself in a greeting.
-package enum Service: String, Codable, CaseIterable, Sendable {
+public enum Service: String, Codable, CaseIterable, Sendable {
   case edge, auth, billing, scheduler
   /// The command-line tool; it calls and is never called.
   case `operator`
 
   /// The services that listen for calls.
-  package static let listening: [Service] = [.edge, .auth, .billing, .scheduler]
+  public static let listening: [Service] = [.edge, .auth, .billing, .scheduler]
 
   /// The name for logs and metrics.
-  package var label: StaticString {
+  public var label: StaticString {
     switch self {
     case .edge: "edge"
     case .auth: "auth"
@@ -23,5 +23,5 @@ package enum Service: String, Codable, CaseIterable, Sendable {
   }
 
   /// The name of this service's socket inside the run directory.
-  package var socketName: String { "\(rawValue).rpc.sock" }
+  public var socketName: String { "\(rawValue).rpc.sock" }
 }

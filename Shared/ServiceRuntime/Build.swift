@@ -2,7 +2,7 @@
 // for all executables; the changelog says what it means.
 
 /// This build.
-package enum Build {
+public enum Build {
   /// The release's number.
-  package static let version: StaticString = "0.1.0"
+  public static let version: StaticString = "0.1.0"
 }

@@ -9,18 +9,18 @@ import Glibc
 import Posix
 
 /// What a rule lets a process do beneath a path.
-package enum PathAccess: Sendable {
+public enum PathAccess: Sendable {
   case read
   /// Read, write, create and remove files, folders and sockets.
   case readWrite
 }
 
 /// One path and what may be done beneath it; a path that does not exist is left out.
-package struct PathRule: Sendable {
-  package let path: String
-  package let access: PathAccess
+public struct PathRule: Sendable {
+  public let path: String
+  public let access: PathAccess
 
-  package init(_ path: String, _ access: PathAccess) {
+  public init(_ path: String, _ access: PathAccess) {
     self.path = path
     self.access = access
   }

@@ -6,17 +6,17 @@
 import Clocks
 
 /// The life of a process.
-package enum Lifecycle: Equatable, Sendable {
+public enum Lifecycle: Equatable, Sendable {
   case starting(since: Instant)
   case ready(since: Instant)
   case draining(since: Instant, deadline: Instant)
   case stopped
 
   /// Requests under way may take this long after SIGTERM.
-  package static let drainSecondsMax = 30
+  public static let drainSecondsMax = 30
 
   /// What the caller must do after a signal to end.
-  package enum Step: Equatable, Sendable {
+  public enum Step: Equatable, Sendable {
     /// Stop accepting, let requests finish until the deadline, end streams, exit 0.
     case drain(deadline: Instant)
     /// Exit now.
@@ -26,12 +26,12 @@ package enum Lifecycle: Equatable, Sendable {
   }
 
   /// Listeners are bound and everything that must answer can.
-  package mutating func becomeReady(at now: Instant) {
+  public mutating func becomeReady(at now: Instant) {
     if case .starting = self { self = .ready(since: now) }
   }
 
   /// A signal asks the process to end.
-  package mutating func terminate(at now: Instant) -> Step {
+  public mutating func terminate(at now: Instant) -> Step {
     switch self {
     case .starting, .draining:
       self = .stopped
@@ -45,12 +45,12 @@ package enum Lifecycle: Equatable, Sendable {
   }
 
   /// Whether new work may come.
-  package var isReady: Bool {
+  public var isReady: Bool {
     if case .ready = self { true } else { false }
   }
 
   /// One word for people and for /readyz.
-  package var word: String {
+  public var word: String {
     switch self {
     case .starting: "starting"
     case .ready: "ready"

@@ -5,7 +5,7 @@
 import Glibc
 
 /// Why the folders of the settings cannot be used; the number is errno.
-package enum FolderError: Error, Equatable, Sendable {
+public enum FolderError: Error, Equatable, Sendable {
   case notMade(path: String, Int32)
 }
 

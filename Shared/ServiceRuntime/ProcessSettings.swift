@@ -8,20 +8,20 @@ import Logging
 import Posix
 
 /// The settings that every service has.
-package struct ProcessSettings: Sendable {
-  package let common: CommonSettings
+public struct ProcessSettings: Sendable {
+  public let common: CommonSettings
   /// Where /livez, /readyz and /metrics are answered.
-  package let operations: ListenSetting
+  public let operations: ListenSetting
   /// Where the service itself listens on TCP: the only other port it may bind.
-  package let listener: ListenSetting
+  public let listener: ListenSetting
   /// Files that may be read again while the process runs (certificates, key files). Their
   /// folders become readable, because a file that is replaced is a new file.
-  package let readableFiles: [String]
+  public let readableFiles: [String]
   /// The databases of a service that needs nothing else in the data folder, where auth's key files
   /// lie; nil for auth itself.
-  package let databases: [DatabaseFile.Kind]?
+  public let databases: [DatabaseFile.Kind]?
 
-  package init(
+  public init(
     common: CommonSettings, operations: ListenSetting, listener: ListenSetting = .unixOnly,
     readableFiles: [String] = [], databases: [DatabaseFile.Kind]?
   ) {

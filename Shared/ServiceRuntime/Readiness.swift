@@ -7,12 +7,12 @@ import RPC
 import Synchronization
 
 /// What must hold for a process to be ready.
-package enum Condition: String, CaseIterable, Sendable {
+public enum Condition: String, CaseIterable, Sendable {
   case database, tokens, keys
 }
 
 /// The state of a process as /readyz and `status` tell it.
-package final class Readiness: Sendable {
+public final class Readiness: Sendable {
   private struct State {
     var lifecycle: Lifecycle
     /// Conditions that do not hold, each with our own word for why.
@@ -24,23 +24,23 @@ package final class Readiness: Sendable {
   private let peers = Mutex<[RPCClient]>([])
   private let counters = Mutex<[(name: StaticString, read: @Sendable () -> Int64)]>([])
 
-  package init(at now: Instant) {
+  public init(at now: Instant) {
     start = now
     state = Mutex(State(lifecycle: .starting(since: now)))
   }
 
   /// Notes that a condition does not hold, and why.
-  package func note(broken condition: Condition, because reason: StaticString) {
+  public func note(broken condition: Condition, because reason: StaticString) {
     state.withLock { $0.broken[condition] = reason }
   }
 
   /// Notes that a condition holds (again).
-  package func note(holds condition: Condition) {
+  public func note(holds condition: Condition) {
     _ = state.withLock { $0.broken.removeValue(forKey: condition) }
   }
 
   /// Adds a number of public meaning to what `status` answers. `read` must not block.
-  package func report(_ name: StaticString, read: @escaping @Sendable () -> Int64) {
+  public func report(_ name: StaticString, read: @escaping @Sendable () -> Int64) {
     counters.withLock { $0.append((name, read)) }
   }
 
@@ -57,15 +57,15 @@ package final class Readiness: Sendable {
   func terminate() -> Lifecycle.Step { state.withLock { $0.lifecycle.terminate(at: .now) } }
 
   /// Whether new work may come.
-  package var isReady: Bool {
+  public var isReady: Bool {
     state.withLock { $0.lifecycle.isReady && $0.broken.isEmpty }
   }
 
   /// The lifecycle's state in one word.
-  package var word: String { state.withLock { $0.lifecycle.word } }
+  public var word: String { state.withLock { $0.lifecycle.word } }
 
   /// Conditions that do not hold, with reasons, in a fixed order.
-  package var brokenConditions: [(name: String, reason: String)] {
+  public var brokenConditions: [(name: String, reason: String)] {
     let broken = state.withLock { $0.broken }
     return Condition.allCases.compactMap { condition in
       broken[condition].map { (condition.rawValue, $0.description) }
@@ -73,10 +73,10 @@ package final class Readiness: Sendable {
   }
 
   /// The peers this process needs, and whether each is reached now.
-  package var peerStates: [(name: String, isConnected: Bool)] {
+  public var peerStates: [(name: String, isConnected: Bool)] {
     peers.withLock { $0.map { ($0.peer.rawValue, $0.isConnected) } }
   }
 
   /// Whole seconds since the start.
-  package var uptimeSeconds: Int64 { start.duration(to: .now).components.seconds }
+  public var uptimeSeconds: Int64 { start.duration(to: .now).components.seconds }
 }

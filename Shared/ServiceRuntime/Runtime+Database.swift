@@ -11,7 +11,7 @@ extension Runtime {
   /// Opens a database for this service, with a thread of its own.
   ///
   /// Until it is there, /readyz names `condition` as what is missing.
-  package func openDatabase(
+  public func openDatabase(
     _ kind: DatabaseFile.Kind, as condition: Condition,
     access: Connection.Access = .readWrite, patience: Duration = .seconds(5)
   ) async throws(StartFailure) -> DatabaseThread {

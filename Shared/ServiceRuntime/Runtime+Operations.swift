@@ -12,7 +12,7 @@ import Posix
 
 extension Runtime {
   /// Serves collected requests on a listener and on a Unix socket, on the control loop.
-  package func serve(
+  public func serve(
     _ handler: any RequestHandler, on listener: ListenSetting, socket path: String?,
     bodyBytesMax: Int
   ) async throws(StartFailure) -> WebServer {

@@ -15,14 +15,14 @@ import Synchronization
 import Transport
 
 /// The surroundings of a running service.
-package final class Runtime: Sendable {
-  package let service: Service
-  package let settings: ProcessSettings
-  package let log: Log
-  package let metrics: MetricRegistry
-  package let readiness: Readiness
+public final class Runtime: Sendable {
+  public let service: Service
+  public let settings: ProcessSettings
+  public let log: Log
+  public let metrics: MetricRegistry
+  public let readiness: Readiness
   /// The loop of everything that is not the service's main traffic: calls, ops, timers.
-  package let loop: EventLoop
+  public let loop: EventLoop
   private let sink: LogSink
   private let callSeconds: Family<Histogram, CallName>
   private let policy: PeerPolicy
@@ -67,7 +67,7 @@ package final class Runtime: Sendable {
   // MARK: Peers
 
   /// A lasting connection to a peer, which /readyz and the metrics tell of from now on.
-  package func reach(_ peer: Service) -> RPCClient {
+  public func reach(_ peer: Service) -> RPCClient {
     let client = RPCClient(
       to: peer, as: service, build: Build.version.description,
       runDirectory: settings.common.runDirectory, policy: policy, loop: loop, log: log,
@@ -77,7 +77,7 @@ package final class Runtime: Sendable {
   }
 
   /// Opens the door where this service is called; `status` is answered by the runtime itself.
-  package func answerCalls(_ handlers: CallHandlers = CallHandlers()) async throws(StartFailure) {
+  public func answerCalls(_ handlers: CallHandlers = CallHandlers()) async throws(StartFailure) {
     var handlers = handlers
     let readiness = readiness
     let service = service
@@ -113,7 +113,7 @@ package final class Runtime: Sendable {
   // MARK: Time
 
   /// Waits on the control loop.
-  package func pause(for duration: Duration) async {
+  public func pause(for duration: Duration) async {
     let loop = loop
     await loop.run {
       let parker = Parker()
@@ -126,7 +126,7 @@ package final class Runtime: Sendable {
   // MARK: The end
 
   /// Ends the process because it cannot go on: a disk that fails, a database that is damaged.
-  package func giveUp(_ event: StaticString) -> Never {
+  public func giveUp(_ event: StaticString) -> Never {
     log.error(event)
     leave(status: 1)
   }

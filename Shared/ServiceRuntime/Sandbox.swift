@@ -8,19 +8,19 @@ import CLinux
 import Glibc
 
 /// Why the sandbox could not be closed; the numbers are errno.
-package enum SandboxError: Error, Equatable, Sendable {
+public enum SandboxError: Error, Equatable, Sendable {
   case processFlags(Int32)
   case landlock(Int32)
   case seccomp(Int32)
 }
 
 /// The rules a service asks for, beyond those that every process needs.
-package struct Sandbox: Sendable {
-  package var paths: [PathRule]
+public struct Sandbox: Sendable {
+  public var paths: [PathRule]
   /// TCP ports that may be bound; 0 stands for "any free port".
-  package var bindPorts: [UInt16]
+  public var bindPorts: [UInt16]
 
-  package init(paths: [PathRule], bindPorts: [UInt16]) {
+  public init(paths: [PathRule], bindPorts: [UInt16]) {
     self.paths = paths
     self.bindPorts = bindPorts
   }
@@ -45,14 +45,14 @@ package struct Sandbox: Sendable {
   ]
 
   /// What came of it, for the log line at start.
-  package struct Outcome: Equatable, Sendable {
+  public struct Outcome: Equatable, Sendable {
     /// Landlock's version in force; 0 when the kernel has none.
-    package let landlockVersion: Int
-    package let filtersSystemCalls: Bool
+    public let landlockVersion: Int
+    public let filtersSystemCalls: Bool
   }
 
   /// Closes the sandbox for this thread and all that it starts.
-  package func close() throws(SandboxError) -> Outcome {
+  public func close() throws(SandboxError) -> Outcome {
     try Sandbox.dropPrivileges()
     let version = try Landlock.enforce(Sandbox.common + paths, bindPorts: bindPorts)
     let filtered = try SystemCallFilter.install()

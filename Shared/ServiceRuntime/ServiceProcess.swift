@@ -16,7 +16,7 @@ import RPC
 import Synchronization
 
 /// What a service brings to the skeleton.
-package protocol ServiceBody: Sendable {
+public protocol ServiceBody: Sendable {
   /// Its own settings.
   associatedtype Settings: Sendable
   static var service: Service { get }
@@ -35,9 +35,9 @@ package protocol ServiceBody: Sendable {
 }
 
 /// Runs a service as this process.
-package enum ServiceProcess {
+public enum ServiceProcess {
   /// Runs until a signal ends the process. Called once, by `main.swift`.
-  package static func run<Body: ServiceBody>(_: Body.Type) -> Never {
+  public static func run<Body: ServiceBody>(_: Body.Type) -> Never {
     ProcessBasics.keepStandardDescriptors()
     let signals = ProcessBasics.claimSignals()
     umask(0o007)

@@ -6,7 +6,7 @@ import Logging
 import Posix
 
 /// A reason to end before serving.
-package enum StartFailure: Error, Sendable {
+public enum StartFailure: Error, Sendable {
   case folder(FolderError)
   case sandbox(SandboxError)
   /// No event loop could be made.
@@ -71,7 +71,7 @@ extension SchemaRefusal {
 
 extension DatabaseError {
   /// The case's name, for logs.
-  package var label: StaticString {
+  public var label: StaticString {
     switch self {
     case .busy: "busy"
     case .full: "disk_full"

@@ -5,7 +5,7 @@
 /// Checks that `bytes` are one JSON text (RFC 8259) in valid UTF-8, without duplicate names in an
 /// object, and within `limits`. Takes time and memory in proportion to the bytes.
 /// - Throws: `JSONError`.
-package func checkJSON(
+public func checkJSON(
   _ bytes: UnsafeRawBufferPointer, limits: JSONLimits = JSONLimits()
 ) throws(JSONError) {
   guard bytes.count <= limits.bytesMax else { throw .tooLarge }
@@ -14,7 +14,7 @@ package func checkJSON(
 }
 
 /// Whether `checkJSON` takes `bytes`.
-package func isWellFormed(_ bytes: [UInt8], limits: JSONLimits = JSONLimits()) -> Bool {
+public func isWellFormed(_ bytes: [UInt8], limits: JSONLimits = JSONLimits()) -> Bool {
   bytes.withUnsafeBytes { bytes in
     do {
       try checkJSON(bytes, limits: limits)

@@ -2,7 +2,7 @@
 // be logged and the text may hold a secret.
 
 /// Why a text was refused.
-package enum JSONError: Error, Equatable, Sendable {
+public enum JSONError: Error, Equatable, Sendable {
   /// More bytes than allowed.
   case tooLarge
   /// Objects and arrays nested deeper than allowed.
@@ -20,15 +20,15 @@ package enum JSONError: Error, Equatable, Sendable {
 }
 
 /// Bounds on one JSON text.
-package struct JSONLimits: Sendable {
+public struct JSONLimits: Sendable {
   /// Bytes of the text.
-  package var bytesMax = 1 << 20
+  public var bytesMax = 1 << 20
   /// Objects and arrays inside each other, at most 64.
-  package var depthMax = 64
+  public var depthMax = 64
 
   /// The usual bounds.
-  package init() {}
+  public init() {}
 
   /// The usual bounds with another size.
-  package init(bytesMax: Int) { self.bytesMax = bytesMax }
+  public init(bytesMax: Int) { self.bytesMax = bytesMax }
 }

@@ -3,9 +3,9 @@
 // and of a text that is cut off it says only what it read to its end. Not a validator of messages.
 
 /// The outermost `id` and `method` of a JSON-RPC message.
-package struct JSONRPCPeek {
+public struct JSONRPCPeek {
   /// What is known of the id.
-  package enum Identity: Equatable, Sendable {
+  public enum Identity: Equatable, Sendable {
     /// The text is a whole object and has none: a notification.
     case absent
     /// The text is broken, cut off before it, a batch, or names the id twice.
@@ -17,16 +17,16 @@ package struct JSONRPCPeek {
   }
 
   /// A longer id is not repeated in an answer.
-  package static let idBytesMax = 256
+  public static let idBytesMax = 256
 
   /// What is known of the id.
-  package let identity: Identity
+  public let identity: Identity
   /// Where the method's name stands, without quotes; nil when unknown or written with escapes.
-  package let methodRange: Range<Int>?
+  public let methodRange: Range<Int>?
   private let bytes: UnsafeRawBufferPointer
 
   /// Looks at `bytes`, which must stay there while `id` and `method` are asked.
-  package init(_ bytes: UnsafeRawBufferPointer) {
+  public init(_ bytes: UnsafeRawBufferPointer) {
     self.bytes = bytes
     var walk = JSONWalk(bytes, depthMax: 64, refusesDuplicates: false)
     var isWhole = true
@@ -46,12 +46,12 @@ package struct JSONRPCPeek {
 
   /// The id as it stands in the text, a string with its quotes, ready to be put into an answer; nil
   /// when there is none that could be repeated.
-  package var id: [UInt8]? {
+  public var id: [UInt8]? {
     if case .value(let range) = identity { Array(bytes[range]) } else { nil }
   }
 
   /// The method's name, or nil.
-  package var method: UnsafeRawBufferPointer? {
+  public var method: UnsafeRawBufferPointer? {
     methodRange.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
   }
 

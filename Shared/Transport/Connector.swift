@@ -8,7 +8,7 @@ import Glibc
 import Posix
 
 /// Why a connection could not be made.
-package enum ConnectError: Error, Equatable {
+public enum ConnectError: Error, Equatable {
   /// The name does not resolve, or the resolver is overloaded.
   case unresolvable
   /// Nobody answered in time.
@@ -20,10 +20,10 @@ package enum ConnectError: Error, Equatable {
 }
 
 /// Opens outgoing connections on the loop where it is called.
-package enum Connector {
+public enum Connector {
   /// Connects to `address` before `deadline`. The stream wakes `parker`, which the caller owns.
   /// - Throws: `ConnectError.refused` or `.timeout`.
-  package static func connect(
+  public static func connect(
     to address: SocketAddress, loop: EventLoop, parker: Parker, deadline: Instant
   ) async throws(ConnectError) -> Stream {
     let type = Int32(bindery_sock_stream) | O_CLOEXEC | O_NONBLOCK
@@ -62,7 +62,7 @@ package enum Connector {
 
   /// Tries `addresses` in turn, each with a fair part of the time left.
   /// - Throws: the failure of the last one.
-  package static func connect(
+  public static func connect(
     toFirstOf addresses: [SocketAddress], loop: EventLoop, parker: Parker, deadline: Instant
   ) async throws(ConnectError) -> Stream {
     var failure = ConnectError.unresolvable
@@ -79,7 +79,7 @@ package enum Connector {
 
   /// Brings `stream` under TLS before `deadline`.
   /// - Throws: `ConnectError.tls`, or `.timeout`.
-  package static func handshake(
+  public static func handshake(
     _ stream: Stream, with session: TLSSession, loop: EventLoop, parker: Parker, deadline: Instant
   ) async throws(ConnectError) {
     stream.secure(session)

@@ -8,15 +8,15 @@ import Glibc
 import Posix
 
 /// A bound, listening, non-blocking socket.
-package struct ListeningSocket: ~Copyable {
+public struct ListeningSocket: ~Copyable {
   let descriptor: Descriptor
   /// The address in use, with the real port when 0 was asked for.
-  package let address: SocketAddress
+  public let address: SocketAddress
 
   /// Binds and listens. Several sockets may share one TCP address (SO_REUSEPORT, one per loop); a
   /// Unix path gets `mode` and replaces a socket file that nobody listens on.
   /// - Throws: `Errno` of the failing call.
-  package init(
+  public init(
     _ address: SocketAddress, reusingPort: Bool = false, mode: UInt32 = 0o660
   ) throws(Errno) {
     let type = Int32(bindery_sock_stream) | O_CLOEXEC | O_NONBLOCK
@@ -36,7 +36,7 @@ package struct ListeningSocket: ~Copyable {
 
   /// `address` with a free port in place of 0; another process may take it before it is used.
   /// - Throws: `Errno` of the failing call.
-  package static func choosingPort(_ address: SocketAddress) throws(Errno) -> SocketAddress {
+  public static func choosingPort(_ address: SocketAddress) throws(Errno) -> SocketAddress {
     guard case .ip(_, 0) = address else { return address }
     let number = socket(address.family, Int32(bindery_sock_stream) | O_CLOEXEC, 0)
     guard number >= 0 else { throw .last }
@@ -65,7 +65,7 @@ package struct ListeningSocket: ~Copyable {
 }
 
 /// Accepts connections of one listening socket on one loop.
-package final class Listener {
+public final class Listener {
   private let loop: EventLoop
   private let descriptor: Descriptor
   private let parker = Parker()
@@ -73,13 +73,13 @@ package final class Listener {
   private let watch: Watch
   private var closed = false
   /// The address in use.
-  package let address: SocketAddress
+  public let address: SocketAddress
   /// Accept failures since the start: descriptors or memory ran out.
-  package private(set) var refusals = 0
+  public private(set) var refusals = 0
 
   /// Takes over `socket` on the loop where the caller runs.
   /// - Throws: `Errno` when the loop can not watch it.
-  package init(_ socket: consuming ListeningSocket, loop: EventLoop) throws(Errno) {
+  public init(_ socket: consuming ListeningSocket, loop: EventLoop) throws(Errno) {
     self.loop = loop
     address = socket.address
     watch = try loop.watchListener(socket.descriptor.number, parker: parker)
@@ -88,14 +88,14 @@ package final class Listener {
   }
 
   /// Stops accepting; `accept` then returns. The socket closes when this value goes.
-  package func stop() {
+  public func stop() {
     closed = true
     loop.forget(watch)
     parker.unpark()
   }
 
   /// Gives every new connection to `receive` until `stop`; nil as address for a Unix peer.
-  package func accept(_ receive: (consuming Descriptor, SocketAddress?) -> Void) async {
+  public func accept(_ receive: (consuming Descriptor, SocketAddress?) -> Void) async {
     while !closed {
       acceptWaiting(receive)
       if closed { return }

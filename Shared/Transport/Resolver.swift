@@ -9,7 +9,7 @@ import Posix
 import Synchronization
 
 /// Name resolution off the loops.
-package final class Resolver: Sendable {
+public final class Resolver: Sendable {
   private struct Entry {
     let addresses: [IPAddress]
     let until: Instant
@@ -25,12 +25,12 @@ package final class Resolver: Sendable {
   private let state = Mutex(State())
 
   /// A resolver with an empty memory.
-  package init() {}
+  public init() {}
 
   /// The addresses of `host`, a name or a literal without brackets, in the system's order of
   /// preference; empty when it has none or the resolver is overloaded. However many ask, one name is
   /// looked for once. May take as long as the system's resolver does: the caller has the deadline.
-  package func addresses(of host: String) async -> [IPAddress] {
+  public func addresses(of host: String) async -> [IPAddress] {
     if let literal = IPAddress(host) { return [literal] }
     return await withUnsafeContinuation { continuation in
       switch turn(host, continuation, now: .now) {

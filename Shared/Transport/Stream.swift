@@ -8,7 +8,7 @@ import Glibc
 import Posix
 
 /// What a read did.
-package enum ReadResult: Equatable {
+public enum ReadResult: Equatable {
   /// So many bytes came, at least one.
   case bytes(Int)
   /// Nothing now; the watch tells when.
@@ -20,7 +20,7 @@ package enum ReadResult: Equatable {
 }
 
 /// What a write did.
-package enum WriteResult: Equatable {
+public enum WriteResult: Equatable {
   /// So many bytes went, at least one.
   case bytes(Int)
   /// No room now; the watch tells when.
@@ -30,9 +30,9 @@ package enum WriteResult: Equatable {
 }
 
 /// A connected byte stream that belongs to one task of one loop.
-package final class Stream {
+public final class Stream {
   /// The loop that watches the socket.
-  package let loop: EventLoop
+  public let loop: EventLoop
   private let watch: Watch
   private var number: Int32
   private var session: TLSSession?
@@ -41,7 +41,7 @@ package final class Stream {
 
   /// Takes over a connected non-blocking socket.
   /// - Throws: `Errno` when the loop can not watch it; the socket is closed then.
-  package init(
+  public init(
     owning descriptor: consuming Descriptor, loop: EventLoop, parker: Parker?
   ) throws(Errno) {
     watch = try loop.watch(descriptor.number, parker: parker)
@@ -52,61 +52,61 @@ package final class Stream {
   deinit { close() }
 
   /// The task that waits for this stream; a pooled stream changes hands.
-  package var parker: Parker? {
+  public var parker: Parker? {
     get { watch.parker }
     set { watch.parker = newValue }
   }
 
   /// Whether `close` was not called yet.
-  package var isOpen: Bool { number >= 0 }
+  public var isOpen: Bool { number >= 0 }
   /// The descriptor's number for socket options, -1 when closed.
-  package var descriptor: Int32 { number }
+  public var descriptor: Int32 { number }
   /// Whether a read may find something now.
-  package var canRead: Bool { watch.canRead || (hasSession && session?.hasBuffered == true) }
+  public var canRead: Bool { watch.canRead || (hasSession && session?.hasBuffered == true) }
   /// Whether the peer ended or reset its side, as far as the kernel told.
-  package var peerClosed: Bool { watch.peerClosed }
+  public var peerClosed: Bool { watch.peerClosed }
   /// Whether the kernel reported room or failure, which ends a connect.
   var isConnected: Bool { watch.canWrite || watch.peerClosed }
   /// Whether bytes travel under TLS.
-  package var isSecure: Bool { hasSession }
+  public var isSecure: Bool { hasSession }
 
   /// Reads what is there, up to the size of `target`.
-  package func read(into target: UnsafeMutableRawBufferPointer) -> ReadResult {
+  public func read(into target: UnsafeMutableRawBufferPointer) -> ReadResult {
     guard number >= 0 else { return .failed }
     if hasSession, let session { return session.read(into: target) }
     return rawRead(into: target)
   }
 
   /// Writes as much of `bytes` as there is room for.
-  package func write(_ bytes: UnsafeRawBufferPointer) -> WriteResult {
+  public func write(_ bytes: UnsafeRawBufferPointer) -> WriteResult {
     guard number >= 0 else { return .failed }
     if hasSession, let session { return session.write(bytes) }
     return rawWrite(bytes)
   }
 
   /// Reads into the free end of `buffer`, which has room.
-  package func read(into buffer: Buffer) -> ReadResult {
+  public func read(into buffer: Buffer) -> ReadResult {
     let result = read(into: buffer.writable)
     if case .bytes(let count) = result { buffer.produce(count) }
     return result
   }
 
   /// Writes from the front of `buffer` what goes; `.bytes` tells how much.
-  package func write(from buffer: Buffer) -> WriteResult {
+  public func write(from buffer: Buffer) -> WriteResult {
     let result = write(buffer.readable)
     if case .bytes(let count) = result { buffer.consume(count) }
     return result
   }
 
   /// Ends our side: close_notify under TLS, FIN below.
-  package func endWriting() {
+  public func endWriting() {
     guard number >= 0 else { return }
     session?.sendCloseNotify()
     shutdown(number, Int32(SHUT_WR))
   }
 
   /// Closes the socket. With `reset` the peer sees a reset instead of a clean end.
-  package func close(reset: Bool = false) {
+  public func close(reset: Bool = false) {
     guard number >= 0 else { return }
     if reset {
       var option = linger(l_onoff: 1, l_linger: 0)
@@ -163,12 +163,12 @@ package final class Stream {
   // MARK: TLS
 
   /// Puts the stream under TLS; call `handshake` next, until it is done.
-  package func secure(_ session: TLSSession) {
+  public func secure(_ session: TLSSession) {
     session.attach(to: self)
     self.session = session
     hasSession = true
   }
 
   /// The TLS session, when there is one.
-  package var tls: TLSSession? { session }
+  public var tls: TLSSession? { session }
 }

@@ -8,7 +8,7 @@ import Posix
 import Synchronization
 
 /// Why a TLS context could not be made.
-package enum TLSContextError: Error, Equatable {
+public enum TLSContextError: Error, Equatable {
   /// The certificate file is missing or no PEM chain.
   case certificateUnreadable
   /// The key file is missing or no PEM key.
@@ -25,14 +25,14 @@ private struct ContextPointer: @unchecked Sendable {
 }
 
 /// A server's certificate chain and key; reloading replaces them for later connections.
-package final class ServerTLS: Sendable {
+public final class ServerTLS: Sendable {
   private let current: Mutex<ContextPointer>
   private let certificatePath: String
   private let keyPath: String
 
   /// Reads a PEM chain and its key.
   /// - Throws: `TLSContextError` that names the file by its role.
-  package init(certificatePath: String, keyPath: String) throws(TLSContextError) {
+  public init(certificatePath: String, keyPath: String) throws(TLSContextError) {
     self.certificatePath = certificatePath
     self.keyPath = keyPath
     current = Mutex(ContextPointer(raw: try Self.load(certificatePath, keyPath)))
@@ -40,7 +40,7 @@ package final class ServerTLS: Sendable {
 
   /// Reads the files again; on failure the old ones stay in use.
   /// - Throws: `TLSContextError`.
-  package func reload() throws(TLSContextError) {
+  public func reload() throws(TLSContextError) {
     let fresh = ContextPointer(raw: try Self.load(certificatePath, keyPath))
     let old = current.withLock { held in
       let old = held
@@ -51,7 +51,7 @@ package final class ServerTLS: Sendable {
   }
 
   /// A session for an accepted connection.
-  package func makeSession() -> TLSSession {
+  public func makeSession() -> TLSSession {
     current.withLock { TLSSession(context: $0.raw, server: true) }
   }
 
@@ -95,12 +95,12 @@ package final class ServerTLS: Sendable {
 }
 
 /// A client's trust roots. Sessions for resumption are kept by whoever connects.
-package final class ClientTLS: Sendable {
+public final class ClientTLS: Sendable {
   private let context: ContextPointer
 
   /// Trusts the system's roots, and those of `trustPath` (PEM) when given.
   /// - Throws: `TLSContextError.trustUnreadable`.
-  package init(trustPath: String?) throws(TLSContextError) {
+  public init(trustPath: String?) throws(TLSContextError) {
     let context = makeContext(TLS_client_method())
     SSL_CTX_set_default_verify_paths(context)
     if let trustPath, SSL_CTX_load_verify_file(context, trustPath) != 1 {
@@ -115,7 +115,7 @@ package final class ClientTLS: Sendable {
 
   /// A session that will accept only a certificate for `host`, a DNS name or IP literal;
   /// `resuming` is tried first when it can be.
-  package func makeSession(host: String, resuming: ResumptionTicket? = nil) -> TLSSession {
+  public func makeSession(host: String, resuming: ResumptionTicket? = nil) -> TLSSession {
     let session = TLSSession(context: context.raw, server: false)
     let parameters = SSL_get0_param(session.pointer)
     if IPAddress(host) != nil {
@@ -134,12 +134,12 @@ package final class ClientTLS: Sendable {
 }
 
 /// A finished session that a later connection to the same host may resume.
-package final class ResumptionTicket {
+public final class ResumptionTicket {
   let session: OpaquePointer
 
   /// What `session` offers for resumption now, or nil. Under TLS 1.3 tickets come after the
   /// handshake, so ask when the connection was used.
-  package init?(of session: TLSSession) {
+  public init?(of session: TLSSession) {
     guard let held = SSL_get1_session(session.pointer) else { return nil }
     guard SSL_SESSION_is_resumable(held) == 1 else {
       SSL_SESSION_free(held)

@@ -6,7 +6,7 @@ import Glibc
 import Posix
 
 /// How far a handshake is.
-package enum HandshakeResult: Equatable {
+public enum HandshakeResult: Equatable {
   case done
   /// Waiting for the peer.
   case wouldBlock
@@ -15,7 +15,7 @@ package enum HandshakeResult: Equatable {
 }
 
 /// Why a TLS handshake failed, as far as it concerns a reader of logs.
-package enum TLSFailure: Equatable, Sendable {
+public enum TLSFailure: Equatable, Sendable {
   /// The peer's certificate does not verify; the number is OpenSSL's X509_V_ERR_ code.
   case certificate(Int)
   /// Anything else in the protocol.
@@ -23,7 +23,7 @@ package enum TLSFailure: Equatable, Sendable {
 }
 
 /// A TLS session of one side of one stream.
-package final class TLSSession {
+public final class TLSSession {
   private let ssl: OpaquePointer
   private unowned var stream: Stream!
   private var broken = false
@@ -55,10 +55,10 @@ package final class TLSSession {
   var hasBuffered: Bool { SSL_has_pending(ssl) == 1 }
 
   /// Whether an earlier session was resumed.
-  package var isResumed: Bool { SSL_session_reused(ssl) == 1 }
+  public var isResumed: Bool { SSL_session_reused(ssl) == 1 }
 
   /// Goes on with the handshake.
-  package func handshake() -> HandshakeResult {
+  public func handshake() -> HandshakeResult {
     ERR_clear_error()
     let code = SSL_do_handshake(ssl)
     if code == 1 { return .done }

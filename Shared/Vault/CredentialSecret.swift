@@ -6,11 +6,11 @@ import Bytes
 import Clocks
 
 /// Which deployment an API key is for; it is part of the key's text.
-package enum KeyEnvironment: String, CaseIterable, Sendable {
+public enum KeyEnvironment: String, CaseIterable, Sendable {
   case live, staging = "stg", test
 
   /// What API keys begin with.
-  package var prefix: StaticString {
+  public var prefix: StaticString {
     switch self {
     case .live: "bnd_live_"
     case .staging: "bnd_stg_"
@@ -20,16 +20,16 @@ package enum KeyEnvironment: String, CaseIterable, Sendable {
 }
 
 /// The 64 bytes behind a secret URL or API key; the key half is wiped on release.
-package struct CredentialSecret: ~Copyable, Sendable {
+public struct CredentialSecret: ~Copyable, Sendable {
   /// Characters of the text without a prefix.
-  package static let textBytes = 86
+  public static let textBytes = 86
 
   /// SHA-256 of the first half: what is stored, and what finds the row.
-  package let lookup: Digest256
+  public let lookup: Digest256
   private let secret: Secret
 
   /// A fresh credential.
-  package static func random() -> CredentialSecret {
+  public static func random() -> CredentialSecret {
     withUnsafeTemporaryAllocation(byteCount: 64, alignment: 16) { bytes in
       defer { wipe(bytes) }
       Randomness.fill(bytes)
@@ -38,7 +38,7 @@ package struct CredentialSecret: ~Copyable, Sendable {
   }
 
   /// The credential that 86 base64url characters spell exactly, as in a secret URL; or nil.
-  package init?(text: UnsafeRawBufferPointer, hashing: HashContext) {
+  public init?(text: UnsafeRawBufferPointer, hashing: HashContext) {
     guard text.count == Self.textBytes else { return nil }
     var isSound = false
     let secret = Secret(count: 64) { isSound = Base64URL.decode(text, into: $0) }
@@ -47,7 +47,7 @@ package struct CredentialSecret: ~Copyable, Sendable {
   }
 
   /// The credential in an API key of `environment`, prefix and all; or nil.
-  package init?(
+  public init?(
     apiKey: UnsafeRawBufferPointer, of environment: KeyEnvironment, hashing: HashContext
   ) {
     let prefix = environment.prefix
@@ -82,10 +82,10 @@ package struct CredentialSecret: ~Copyable, Sendable {
   }
 
   /// The 86 characters, for the one answer that shows them.
-  package borrowing func makeText() -> String { secret.withBytes { Base64URL.encode($0) } }
+  public borrowing func makeText() -> String { secret.withBytes { Base64URL.encode($0) } }
 
   /// The API key, for the one answer that shows it.
-  package borrowing func makeAPIKey(_ environment: KeyEnvironment) -> String {
+  public borrowing func makeAPIKey(_ environment: KeyEnvironment) -> String {
     "\(environment.prefix)\(makeText())"
   }
 }

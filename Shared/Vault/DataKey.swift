@@ -6,12 +6,12 @@ import Bytes
 import Clocks
 
 /// The 256-bit key of one connection; wiped on release.
-package struct DataKey: ~Copyable, Sendable {
+public struct DataKey: ~Copyable, Sendable {
   static let bytes = 32
   let secret: Secret
 
   /// A fresh key.
-  package static func random() -> DataKey {
+  public static func random() -> DataKey {
     DataKey(secret: Secret(count: bytes) { Randomness.fill($0) })
   }
 
@@ -21,14 +21,14 @@ package struct DataKey: ~Copyable, Sendable {
   }
 
   /// Whether both are the same key, in constant time.
-  package borrowing func isEqual(to other: borrowing DataKey) -> Bool {
+  public borrowing func isEqual(to other: borrowing DataKey) -> Bool {
     secret.isEqual(to: other.secret)
   }
 }
 
 extension SealEngine {
   /// `key` under the second half of `credential`: zero-knowledge, nothing stored opens it.
-  package func wrap(
+  public func wrap(
     _ key: borrowing DataKey, under credential: borrowing CredentialSecret, context: SealContext
   ) -> [UInt8] {
     key.secret.withBytes { data in
@@ -40,7 +40,7 @@ extension SealEngine {
 
   /// The data key in `wrapped`, which the second half of `credential` opens.
   /// - Throws: `SealError.refused`, whatever is wrong.
-  package func unwrap(
+  public func unwrap(
     _ wrapped: UnsafeRawBufferPointer, with credential: borrowing CredentialSecret,
     context: SealContext
   ) throws(SealError) -> DataKey {
@@ -48,7 +48,7 @@ extension SealEngine {
   }
 
   /// The same for a wrap that is opened often.
-  package func unwrap(
+  public func unwrap(
     _ wrapped: PlacedValue, with credential: borrowing CredentialSecret
   ) throws(SealError) -> DataKey {
     try credential.withKeyHalf { half throws(SealError) in
@@ -57,8 +57,7 @@ extension SealEngine {
   }
 
   /// `key` under the active master key of `ring`.
-  package func wrap(_ key: borrowing DataKey, under ring: KeyRing, context: SealContext) -> [UInt8]
-  {
+  public func wrap(_ key: borrowing DataKey, under ring: KeyRing, context: SealContext) -> [UInt8] {
     let master = ring.active
     return key.secret.withBytes { data in
       master.secret.withBytes { bytes in
@@ -69,7 +68,7 @@ extension SealEngine {
 
   /// The data key in `wrapped`, opened by the one master key that its fingerprint names.
   /// - Throws: `SealError.refused`, also when the ring does not have that key.
-  package func unwrap(
+  public func unwrap(
     _ wrapped: UnsafeRawBufferPointer, with ring: KeyRing, context: SealContext
   ) throws(SealError) -> DataKey {
     guard let fingerprint = KeyFingerprint(ofSealed: wrapped), let master = ring[fingerprint] else {
@@ -82,7 +81,7 @@ extension SealEngine {
   }
 
   /// `plaintext` under a data key.
-  package func seal(
+  public func seal(
     _ plaintext: UnsafeRawBufferPointer, under key: borrowing DataKey, context: SealContext
   ) -> [UInt8] {
     key.secret.withBytes {
@@ -92,7 +91,7 @@ extension SealEngine {
 
   /// Lends the plaintext of `sealed` to `body`, then wipes it.
   /// - Throws: `SealError.refused` as the caller's error, or what `body` throws.
-  package func open<Result, Failure: SealErrorConvertible>(
+  public func open<Result, Failure: SealErrorConvertible>(
     _ sealed: UnsafeRawBufferPointer, under key: borrowing DataKey, context: SealContext,
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
@@ -100,7 +99,7 @@ extension SealEngine {
   }
 
   /// The same for a value that is opened often.
-  package func open<Result, Failure: SealErrorConvertible>(
+  public func open<Result, Failure: SealErrorConvertible>(
     _ sealed: PlacedValue, under key: borrowing DataKey,
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
@@ -111,7 +110,7 @@ extension SealEngine {
 
   /// The plaintext of `sealed` as a secret of its own.
   /// - Throws: `SealError.refused`, whatever is wrong.
-  package func open(
+  public func open(
     _ sealed: UnsafeRawBufferPointer, under key: borrowing DataKey, context: SealContext
   ) throws(SealError) -> Secret {
     var secret: Secret?

@@ -5,7 +5,7 @@ import Bytes
 import COpenSSL
 
 /// 32 bytes of SHA-256 or HMAC-SHA256.
-package struct Digest256: Hashable, Sendable {
+public struct Digest256: Hashable, Sendable {
   private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
 
   init(filledBy fill: (UnsafeMutableRawBufferPointer) -> Void) {
@@ -13,19 +13,19 @@ package struct Digest256: Hashable, Sendable {
   }
 
   /// The digest with these 32 bytes, or nil for another number of bytes.
-  package init?(_ bytes: UnsafeRawBufferPointer) {
+  public init?(_ bytes: UnsafeRawBufferPointer) {
     guard bytes.count == 32 else { return nil }
     withUnsafeMutableBytes(of: &words) { $0.copyMemory(from: bytes) }
   }
 
   /// The digest with these 32 bytes, or nil for another number of bytes.
-  package init?(_ bytes: [UInt8]) {
+  public init?(_ bytes: [UInt8]) {
     guard let digest = bytes.withUnsafeBytes({ Digest256($0) }) else { return nil }
     self = digest
   }
 
   /// SHA-256 of `bytes`; HashContext is cheaper on a hot path.
-  package init(of bytes: UnsafeRawBufferPointer) {
+  public init(of bytes: UnsafeRawBufferPointer) {
     self.init { digest in
       _ = SHA256(
         bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count,
@@ -34,10 +34,10 @@ package struct Digest256: Hashable, Sendable {
   }
 
   /// SHA-256 of `bytes`.
-  package init(of bytes: [UInt8]) { self = bytes.withUnsafeBytes { Digest256(of: $0) } }
+  public init(of bytes: [UInt8]) { self = bytes.withUnsafeBytes { Digest256(of: $0) } }
 
   /// Lends the 32 bytes.
-  package func withBytes<Result, Failure: Error>(
+  public func withBytes<Result, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     // Borrowed, not a copied variable: with one, the optimizer of Swift 6.3.1 lost the loads that an
@@ -49,14 +49,14 @@ package struct Digest256: Hashable, Sendable {
   var firstWord: UInt64 { UInt64(bigEndian: words.0) }
 
   /// The 32 bytes.
-  package var bytes: [UInt8] { withBytes { [UInt8]($0) } }
+  public var bytes: [UInt8] { withBytes { [UInt8]($0) } }
 
   /// 64 lower-case hexadecimal digits.
-  package var hex: String { withBytes { Hex.encode($0) } }
+  public var hex: String { withBytes { Hex.encode($0) } }
 
   /// Whether both are the same 32 bytes.
-  package static func == (left: Digest256, right: Digest256) -> Bool { left.words == right.words }
+  public static func == (left: Digest256, right: Digest256) -> Bool { left.words == right.words }
 
   /// Feeds the first word, which is as random as the whole.
-  package func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
+  public func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
 }

@@ -7,7 +7,7 @@ import Bytes
 import COpenSSL
 
 /// Reusable state for hashing; not Sendable.
-package final class HashContext {
+public final class HashContext {
   private let work = UnsafeMutablePointer<SHA256_CTX>.allocate(capacity: 1)
   /// The state after a secret key.
   private let keyed = KeyedState()
@@ -15,7 +15,7 @@ package final class HashContext {
   private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 16)
 
   /// A fresh context.
-  package init() { work.initialize(to: SHA256_CTX()) }
+  public init() { work.initialize(to: SHA256_CTX()) }
 
   deinit {
     wipeAll()
@@ -24,7 +24,7 @@ package final class HashContext {
   }
 
   /// SHA-256 of `bytes`.
-  package func sha256(_ bytes: UnsafeRawBufferPointer) -> Digest256 {
+  public func sha256(_ bytes: UnsafeRawBufferPointer) -> Digest256 {
     Digest256 { digest in
       SHA256_Init(work)
       add(bytes)
@@ -33,7 +33,7 @@ package final class HashContext {
   }
 
   /// HMAC-SHA256 of `message` under `key`.
-  package func hmac(
+  public func hmac(
     key: UnsafeRawBufferPointer, message: UnsafeRawBufferPointer
   ) -> Digest256 {
     Digest256 { digest in
@@ -46,7 +46,7 @@ package final class HashContext {
   }
 
   /// Fills `output` with HKDF-SHA256 of `key`, `salt` and `info`; at most 8,160 bytes.
-  package func hkdf(
+  public func hkdf(
     key: UnsafeRawBufferPointer, salt: UnsafeRawBufferPointer, info: UnsafeRawBufferPointer,
     into output: UnsafeMutableRawBufferPointer
   ) {
@@ -55,7 +55,7 @@ package final class HashContext {
   }
 
   /// The same with a salt that was prepared.
-  package func hkdf(
+  public func hkdf(
     key: UnsafeRawBufferPointer, salt: KeyedState, info: UnsafeRawBufferPointer,
     into output: UnsafeMutableRawBufferPointer
   ) {

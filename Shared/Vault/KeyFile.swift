@@ -7,7 +7,7 @@ import Glibc
 import Posix
 
 /// Why a key file was refused.
-package enum KeyFileError: Error, Equatable, Sendable {
+public enum KeyFileError: Error, Equatable, Sendable {
   case symbolicLink, notARegularFile, foreignOwner, tooLarge
   /// Someone besides the owner may read or write it.
   case openToOthers(mode: UInt32)
@@ -17,12 +17,12 @@ package enum KeyFileError: Error, Equatable, Sendable {
 }
 
 /// Files of keys: mode 0600 or 0400, ours, no link.
-package enum KeyFile {
+public enum KeyFile {
   /// More than any key file holds.
-  package static let bytesMax = 64 * 1024
+  public static let bytesMax = 64 * 1024
 
   /// The contents of the file at `path`.
-  package static func read(_ path: String) throws(KeyFileError) -> Secret {
+  public static func read(_ path: String) throws(KeyFileError) -> Secret {
     let number = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
     guard number >= 0 else { throw errno == ELOOP ? .symbolicLink : .system(.last) }
     let file = Descriptor(owning: number)
@@ -49,7 +49,7 @@ package enum KeyFile {
 
   /// Creates the file at `path`, mode 0600, with `contents`, durably and whole or not at all.
   /// - Throws: `exists` when the name is taken; nothing is ever overwritten.
-  package static func create(_ path: String, contents: borrowing Secret) throws(KeyFileError) {
+  public static func create(_ path: String, contents: borrowing Secret) throws(KeyFileError) {
     let draft = path + ".new"
     unlink(draft)
     let number = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
@@ -80,7 +80,7 @@ package enum KeyFile {
 
 extension KeyRing {
   /// The text of a ring with one fresh key, for a new key file.
-  package static func makeText() -> Secret {
+  public static func makeText() -> Secret {
     let before: StaticString = "[{\"key\":\""
     let after: StaticString = "\"}]\n"
     let start = before.utf8CodeUnitCount

@@ -6,7 +6,7 @@ import Bytes
 import Clocks
 
 /// What tells master keys apart: the first 8 bytes of SHA-256 of the key's lower-case hex text.
-package struct KeyFingerprint: Hashable, Sendable, CustomStringConvertible {
+public struct KeyFingerprint: Hashable, Sendable, CustomStringConvertible {
   let bits: UInt64
 
   /// No master key: the value is sealed under a key that a client holds, or a data key.
@@ -15,7 +15,7 @@ package struct KeyFingerprint: Hashable, Sendable, CustomStringConvertible {
   init(bits: UInt64) { self.bits = bits }
 
   /// The fingerprint that 16 lower-case hexadecimal digits spell, or nil.
-  package init?(_ text: String) {
+  public init?(_ text: String) {
     guard text.utf8.count == 16, let bytes = Hex.decode(text), Hex.encode(bytes) == text else {
       return nil
     }
@@ -23,7 +23,7 @@ package struct KeyFingerprint: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// The fingerprint in the header of a sealed value, or nil when that is no sealed value.
-  package init?(ofSealed sealed: UnsafeRawBufferPointer) {
+  public init?(ofSealed sealed: UnsafeRawBufferPointer) {
     guard SealedValue.isPossible(sealed.count), sealed[0] == SealedValue.version else {
       return nil
     }
@@ -36,15 +36,15 @@ package struct KeyFingerprint: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// 16 lower-case hexadecimal digits.
-  package var description: String {
+  public var description: String {
     withUnsafeBytes(of: bits.bigEndian) { Hex.encode($0) }
   }
 }
 
 /// One master key.
-package final class MasterKey: Sendable {
+public final class MasterKey: Sendable {
   /// What tells it apart.
-  package let fingerprint: KeyFingerprint
+  public let fingerprint: KeyFingerprint
   let secret: Secret
 
   /// The key of 64 hexadecimal digits of either case.
@@ -75,7 +75,7 @@ package final class MasterKey: Sendable {
 }
 
 /// Why master keys were refused.
-package enum KeyRingError: Error, Equatable, Sendable {
+public enum KeyRingError: Error, Equatable, Sendable {
   /// Not a JSON array of objects.
   case malformed
   /// No keys at all.
@@ -86,28 +86,28 @@ package enum KeyRingError: Error, Equatable, Sendable {
   case entry(number: Int, Reason)
 
   /// What is wrong with one entry.
-  package enum Reason: Error, Equatable, Sendable {
+  public enum Reason: Error, Equatable, Sendable {
     case malformed, length, notHexadecimal, allZero
     case duplicate(ofEntry: Int)
   }
 }
 
 /// The master keys, one of them active.
-package final class KeyRing: Sendable {
+public final class KeyRing: Sendable {
   /// More keys than any rotation needs.
-  package static let keysMax = 64
+  public static let keysMax = 64
 
   /// All keys in the order of the setting.
-  package let keys: [MasterKey]
+  public let keys: [MasterKey]
 
   /// The ring that the value of MANAGED_ENCRYPTION_KEYS describes.
-  package convenience init(text: UnsafeRawBufferPointer) throws(KeyRingError) {
+  public convenience init(text: UnsafeRawBufferPointer) throws(KeyRingError) {
     var reader = KeyRingReader(text)
     try self.init(reader.read())
   }
 
   /// The ring of the single key that MANAGED_ENCRYPTION_MASTER_KEY holds.
-  package convenience init(singleKey text: UnsafeRawBufferPointer) throws(KeyRingError) {
+  public convenience init(singleKey text: UnsafeRawBufferPointer) throws(KeyRingError) {
     let key: MasterKey
     do throws(KeyRingError.Reason) {
       key = try MasterKey(hexText: text)
@@ -130,10 +130,10 @@ package final class KeyRing: Sendable {
   }
 
   /// The key under which new wraps are sealed: the last one.
-  package var active: MasterKey { keys[keys.count - 1] }
+  public var active: MasterKey { keys[keys.count - 1] }
 
   /// The key with this fingerprint, or nil.
-  package subscript(fingerprint: KeyFingerprint) -> MasterKey? {
+  public subscript(fingerprint: KeyFingerprint) -> MasterKey? {
     keys.first { $0.fingerprint == fingerprint }
   }
 }

@@ -6,7 +6,7 @@ import Bytes
 import COpenSSL
 
 /// Where HMAC-SHA256 stands after its key; not Sendable.
-package final class KeyedState {
+public final class KeyedState {
   private let states = UnsafeMutablePointer<SHA256_CTX>.allocate(capacity: 2)
   /// The state in which a message begins.
   var inner: UnsafePointer<SHA256_CTX> { UnsafePointer(states) }
@@ -17,7 +17,7 @@ package final class KeyedState {
   init() { states.initialize(repeating: SHA256_CTX(), count: 2) }
 
   /// The state after `salt`.
-  package convenience init(_ salt: UnsafeRawBufferPointer) {
+  public convenience init(_ salt: UnsafeRawBufferPointer) {
     self.init()
     set(salt)
   }

@@ -5,14 +5,14 @@
 import Bytes
 
 /// One sealed value, ready to be opened many times; not Sendable.
-package struct PlacedValue {
+public struct PlacedValue {
   let sealed: [UInt8]
   /// The header, then the place; no bytes when `sealed` is no possible value.
   let authenticated: [UInt8]
   let salt: KeyedState
 
   /// Any bytes that claim to be a sealed value at `context`; what is wrong with them, opening says.
-  package init(_ sealed: [UInt8], at context: SealContext) {
+  public init(_ sealed: [UInt8], at context: SealContext) {
     self.sealed = sealed
     guard SealedValue.isPossible(sealed.count) else {
       authenticated = []

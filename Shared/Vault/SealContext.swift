@@ -5,7 +5,7 @@
 import Bytes
 
 /// The place of one sealed value.
-package struct SealContext: Sendable {
+public struct SealContext: Sendable {
   /// The parts, each behind its length in 4 bytes, big-endian. Laid out once: a connection's values
   /// are opened with every request.
   let encoded: [UInt8]
@@ -27,7 +27,7 @@ package struct SealContext: Sendable {
   }
 
   /// The token blob of a connection, sealed under its data key.
-  package static func tokenBlob(
+  public static func tokenBlob(
     connection: String, owner: String, generation: UInt64
   ) -> SealContext {
     SealContext(
@@ -36,7 +36,7 @@ package struct SealContext: Sendable {
   }
 
   /// The data key of a connection as a credential carries it, sealed under the credential's secret.
-  package static func credentialWrap(
+  public static func credentialWrap(
     credential: String, connection: String, owner: String
   ) -> SealContext {
     SealContext(
@@ -45,7 +45,7 @@ package struct SealContext: Sendable {
   }
 
   /// The data key of a managed connection, sealed under a master key.
-  package static func managedWrap(connection: String, owner: String) -> SealContext {
+  public static func managedWrap(connection: String, owner: String) -> SealContext {
     SealContext(
       table: "connections", field: "managed_wrap", row: connection, connection: connection,
       owner: owner, generation: 0)

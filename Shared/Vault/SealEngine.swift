@@ -6,14 +6,14 @@ import Bytes
 import Clocks
 
 /// Why a sealed value did not open: deliberately nothing more.
-package enum SealError: Error, Equatable, Sendable {
+public enum SealError: Error, Equatable, Sendable {
   case refused
 }
 
 /// Reusable state for sealing and opening; owned by one thread or loop, not Sendable.
-package final class SealEngine {
+public final class SealEngine {
   /// Hashing for its owner's other needs (lookups).
-  package let hashing = HashContext()
+  public let hashing = HashContext()
   private let cipher = GCMContext()
   private let authenticated = Buffer(capacity: 512)
   /// Derived key and nonce.
@@ -22,7 +22,7 @@ package final class SealEngine {
   private var isOpen = false
 
   /// A fresh engine.
-  package init() {}
+  public init() {}
 
   deinit {
     wipe(derived)
@@ -173,11 +173,11 @@ package final class SealEngine {
 }
 
 /// An error that can carry a refusal to open.
-package protocol SealErrorConvertible: Error {
+public protocol SealErrorConvertible: Error {
   /// The error for a value that does not open.
   init(_ error: SealError)
 }
 
 extension SealError: SealErrorConvertible {
-  package init(_ error: SealError) { self = error }
+  public init(_ error: SealError) { self = error }
 }

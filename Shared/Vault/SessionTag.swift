@@ -5,17 +5,17 @@
 import Bytes
 
 /// The tag of one session id on one connection.
-package struct SessionTag: Sendable {
+public struct SessionTag: Sendable {
   /// Characters of the text.
-  package static let textBytes = 22
+  public static let textBytes = 22
   private static let purpose: StaticString = "bindery session tag v1"
   private let bytes: [UInt8]
 
   /// The tag as 22 base64url characters.
-  package var text: String { Base64URL.encode(bytes) }
+  public var text: String { Base64URL.encode(bytes) }
 
   /// Whether `text` is this tag, in a time that does not depend on where it differs.
-  package func matches(_ text: UnsafeRawBufferPointer) -> Bool {
+  public func matches(_ text: UnsafeRawBufferPointer) -> Bool {
     guard text.count == Self.textBytes, let shown = Base64URL.decode(text) else { return false }
     return constantTimeEqual(shown, bytes)
   }
@@ -36,7 +36,7 @@ package struct SessionTag: Sendable {
 
 extension SealEngine {
   /// The tag that binds the upstream's `session` id to the connection with this data key.
-  package func sessionTag(
+  public func sessionTag(
     of session: UnsafeRawBufferPointer, under key: borrowing DataKey
   ) -> SessionTag {
     SessionTag(of: session, under: key, engine: self)

@@ -6,16 +6,16 @@ import Clocks
 import Database
 
 /// A connection's sealed tokens as they are stored.
-package struct TokenBlob: Sendable, Equatable {
+public struct TokenBlob: Sendable, Equatable {
   /// 1 for the first blob, one more with every write.
-  package let generation: UInt64
+  public let generation: UInt64
   /// Sealed under the connection's data key, for this generation.
-  package let sealed: [UInt8]
+  public let sealed: [UInt8]
   /// When the access token ends; nil for one that does not.
-  package let expiresAt: UnixTime?
+  public let expiresAt: UnixTime?
 
   /// A blob to store.
-  package init(generation: UInt64, sealed: [UInt8], expiresAt: UnixTime?) {
+  public init(generation: UInt64, sealed: [UInt8], expiresAt: UnixTime?) {
     self.generation = generation
     self.sealed = sealed
     self.expiresAt = expiresAt
@@ -23,26 +23,26 @@ package struct TokenBlob: Sendable, Equatable {
 }
 
 /// Why the token store did not do what it was asked.
-package enum TokenStoreError: DatabaseErrorConvertible, Equatable, Sendable {
+public enum TokenStoreError: DatabaseErrorConvertible, Equatable, Sendable {
   /// Another write came first, or the row is gone; read it again.
   case generationMoved
   case database(DatabaseError)
 
-  package init(_ error: DatabaseError) { self = .database(error) }
+  public init(_ error: DatabaseError) { self = .database(error) }
 }
 
 /// The token blobs of all connections, over one connection to tokens.sqlite.
-package struct TokenStore {
+public struct TokenStore {
   private let database: Connection
 
   /// The store behind `database`, which has tokens.sqlite open.
-  package init(_ database: Connection) {
+  public init(_ database: Connection) {
     precondition(database.file.kind == .tokens)
     self.database = database
   }
 
   /// The blob of a connection, or nil.
-  package func blob(of connection: String) throws(DatabaseError) -> TokenBlob? {
+  public func blob(of connection: String) throws(DatabaseError) -> TokenBlob? {
     try database.first(
       "SELECT generation, sealed, expires_at FROM token_blobs WHERE connection_id = ?",
       .text(connection)
@@ -55,7 +55,7 @@ package struct TokenStore {
 
   /// Lends generation, end and sealed bytes of a connection's blob without copying; nil when there
   /// is none.
-  package func withBlob<Result, Failure: DatabaseErrorConvertible>(
+  public func withBlob<Result, Failure: DatabaseErrorConvertible>(
     of connection: String,
     _ body: (_ generation: UInt64, _ expiresAt: UnixTime?, _ sealed: UnsafeRawBufferPointer)
       throws(Failure) -> Result
@@ -81,7 +81,7 @@ package struct TokenStore {
 
   /// Stores the first blob of a connection, generation 1.
   /// - Throws: `generationMoved` when the connection has a blob already.
-  package func insert(
+  public func insert(
     _ blob: TokenBlob, of connection: String, at now: UnixTime
   ) throws(TokenStoreError) {
     precondition(blob.generation == 1, "the first generation is 1")
@@ -102,7 +102,7 @@ package struct TokenStore {
 
   /// Replaces the blob of a connection by its next generation, if the stored one is the one before.
   /// - Throws: `generationMoved` when it is not; nothing is written then.
-  package func replace(
+  public func replace(
     with blob: TokenBlob, of connection: String, at now: UnixTime
   ) throws(TokenStoreError) {
     precondition(blob.generation > 1, "a replacement follows a generation")
@@ -124,13 +124,13 @@ package struct TokenStore {
   /// Deletes the blob of a connection, whatever its generation; false when there was none. The
   /// row's bytes are overwritten at once, those in the log within the checkpointer's cycle.
   @discardableResult
-  package func shred(_ connection: String) throws(DatabaseError) -> Bool {
+  public func shred(_ connection: String) throws(DatabaseError) -> Bool {
     try database.execute("DELETE FROM token_blobs WHERE connection_id = ?", .text(connection))
     return database.changes == 1
   }
 
   /// Up to `limit` connections that have a blob, in order, after `last`: for the sweep of orphans.
-  package func connections(
+  public func connections(
     after last: String, limit: Int
   ) throws(DatabaseError) -> [String] {
     try database.all(

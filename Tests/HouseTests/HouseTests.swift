@@ -42,7 +42,7 @@ import Testing
     check(Repository.sources.flatMap(Rules.foundation))
   }
 
-  @Test("package declarations are documented") func documentation() {
+  @Test("public declarations are documented") func documentation() {
     check(Repository.sources.flatMap(Rules.documentation))
   }
 
@@ -169,19 +169,19 @@ import Testing
   }
 
   @Test("documentation") func documentation() {
-    #expect(Rules.documentation(file("/// It.\n@inlinable\npackage func a() {}")).isEmpty)
-    #expect(Rules.documentation(file("/// It.\n@inlinable package func a() {}")).isEmpty)
+    #expect(Rules.documentation(file("/// It.\n@inlinable\npublic func a() {}")).isEmpty)
+    #expect(Rules.documentation(file("/// It.\n@inlinable public func a() {}")).isEmpty)
     for text in [
-      "package func a() {}", "  package static func b() {}", "\n// Not.\n@frozen package enum C {}",
+      "public func a() {}", "  public static func b() {}", "\n// Not.\n@frozen public enum C {}",
     ] {
       #expect(Rules.documentation(file(text)).count == 1)
     }
-    #expect(Rules.documentation(file("let package = 1\n  package let name: String")).isEmpty)
+    #expect(Rules.documentation(file("let isPublic = 1\n  public let name: String")).isEmpty)
   }
 
   @Test("reasons") func unsafety() {
     #expect(Rules.unsafety(file("// Because.\n/// It.\nclass A: @unchecked Sendable {}")).isEmpty)
-    #expect(Rules.unsafety(file("/// It.\npackage class A: @unchecked Sendable {}")).count == 1)
+    #expect(Rules.unsafety(file("/// It.\npublic class A: @unchecked Sendable {}")).count == 1)
     #expect(Rules.unsafety(file("let a = 1\nnonisolated(unsafe) var b = 2")).count == 1)
   }
 

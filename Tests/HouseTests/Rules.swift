@@ -98,7 +98,7 @@ enum Rules {
     }
   }
 
-  /// Every `package` type, function and subscript says what it is. Properties and initializers may
+  /// Every `public` type, function and subscript says what it is. Properties and initializers may
   /// speak through their names and the type's documentation.
   static func documentation(_ file: SourceFile) -> [Violation] {
     // What a conformance's functions do is said once, at the protocol.
@@ -106,7 +106,7 @@ enum Rules {
     var found: [Violation] = []
     for (number, line) in file.code.enumerated() {
       let words = line.split(separator: " ")
-      guard let place = words.firstIndex(of: "package"), words[..<place].allSatisfy(isModifier)
+      guard let place = words.firstIndex(of: "public"), words[..<place].allSatisfy(isModifier)
       else {
         continue
       }
@@ -119,7 +119,7 @@ enum Rules {
       // Attributes and a reason may stand between the documentation and the declaration.
       while above >= 0, isBetween(file.lines[above].trimmed) { above -= 1 }
       if above < 0 || !file.lines[above].trimmed.hasPrefix("///") {
-        found.append(violation(file, number + 1, "a package declaration without ///"))
+        found.append(violation(file, number + 1, "a public declaration without ///"))
       }
     }
     return found
@@ -147,8 +147,8 @@ enum Rules {
       while above >= 0 {
         let text = file.lines[above].trimmed
         let isComment = text.hasPrefix("//")
-        // Behind `package` the documentation is for callers; the reason is a comment of its own.
-        if isComment && !(text.hasPrefix("///") && line.hasWord("package")) { hasReason = true }
+        // Before `public` the documentation is for callers; the reason is a comment of its own.
+        if isComment && !(text.hasPrefix("///") && line.hasWord("public")) { hasReason = true }
         // A declaration may spread over lines, and documentation may stand between.
         let isContinuation = file.code[above].trimmed.hasSuffix(",")
         guard isComment || text.hasPrefix("@") || isContinuation else { break }
@@ -182,7 +182,7 @@ enum Rules {
   /// The modules a file imports, with their lines.
   static func imports(_ file: SourceFile) -> [(line: Int, module: String)] {
     file.code.enumerated().compactMap { number, line in
-      let words = line.split(separator: " ").drop { $0.hasPrefix("@") || $0 == "package" }
+      let words = line.split(separator: " ").drop { $0.hasPrefix("@") || $0 == "public" }
       guard words.first == "import", let last = words.last, words.count <= 3 else { return nil }
       return (number + 1, String(last.split(separator: ".").first ?? last))
     }

@@ -58,7 +58,7 @@ final class Conversation: Attendant {
   private let connection: ServerConnection
   private let handler: any ExchangeHandler
   private var exchange: (any Exchange)?
-  private var need = Need.close
+  private var need = Need.close  // what the task is woken for
 
   init(_ connection: ServerConnection, _ handler: any ExchangeHandler) {
     self.connection = connection
@@ -70,6 +70,8 @@ final class Conversation: Attendant {
     connection.expectHead()
     while true {
       await connection.parker.attend(self)
+      let need = self.need
+      self.need = .close  // an exchange that ended holds keys: nothing may keep it
       switch need {
       case .work(let exchange):
         guard case .done(let persists) = await exchange.work() else { continue }

@@ -24,9 +24,17 @@ SERVICES = ("edge", "auth", "billing", "scheduler")
 counter = itertools.count(1)
 
 
+given = set()
+
+
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """A port that nobody uses and that was not given before: its user may not listen yet."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        if port not in given:
+            given.add(port)
+            return port
 
 
 def service(name, url, transport="streamable-http", validate="none", **api_key):

@@ -52,7 +52,7 @@ final class Conversation: Attendant {
     case close
   }
 
-  /// Requests answered in one turn: a client that sends them without end must not own the loop.
+  /// Requests answered in one go: a client that sends them without end must not own the loop.
   private static let requestsPerTurn = 16
 
   private let connection: ServerConnection
@@ -68,7 +68,11 @@ final class Conversation: Attendant {
   /// Serves the connection to its end; the caller closes it.
   func run() async {
     connection.expectHead()
+    var wakes = 0
     while true {
+      // With bytes waiting and room to write, neither a turn nor `work` need ever suspend.
+      wakes += 1
+      if wakes % Self.requestsPerTurn == 0 { await connection.loop.yield() }
       await connection.parker.attend(self)
       let need = self.need
       self.need = .close  // an exchange that ended holds keys: nothing may keep it

@@ -49,6 +49,8 @@ public struct WebURL: Hashable, Sendable, CustomStringConvertible {
       authority.port == scheme.defaultPort
       ? Authority(host: authority.host, port: nil) : authority
     self.path = path.isEmpty ? "/" : String(decoding: path, as: UTF8.self)
+    // The normal form may be longer than what was written: a path of nothing becomes `/`.
+    guard description.utf8.count <= Self.bytesMax else { return nil }
   }
 
   /// The port to connect to.

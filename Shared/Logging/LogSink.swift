@@ -74,7 +74,8 @@ public final class LogSink: @unchecked Sendable {
     deadline.tv_nsec = Int(nanoseconds % 1_000_000_000)
     pthread_mutex_lock(lock)
     defer { pthread_mutex_unlock(lock) }
-    while !queue.isEmpty || isWriting || droppedUnreported > 0 {
+    // Once nobody reads any more, there is nothing to wait for.
+    while !isClosed, !queue.isEmpty || isWriting || droppedUnreported > 0 {
       pthread_cond_signal(wake)
       if pthread_cond_timedwait(drained, lock, &deadline) == ETIMEDOUT { return false }
     }

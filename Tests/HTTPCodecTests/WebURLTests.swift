@@ -53,6 +53,9 @@ import Testing
     let path = String(repeating: "a", count: WebURL.bytesMax)
     #expect(WebURL("https://a/\(path)") == nil)
     #expect(WebURL("https://a/\(path.dropLast(10))") != nil)
+    // The slash of the normal form counts.
+    #expect(WebURL("https://a?\(path.dropLast(10))") == nil)
+    #expect(WebURL("https://a?\(path.dropLast(11))") != nil)
   }
 
   @Test("target and origin are what a request line and a Host need")

@@ -133,5 +133,8 @@ import Testing
     let log = Log(service: "test", level: .info, sink: sink)
     for _ in 0..<10 { log.info("into the void") }
     #expect(sink.flush(within: .seconds(10)))
+    // Also for a line that came when the reader's end was known already.
+    log.info("into the void")
+    #expect(sink.flush(within: .seconds(10)))
   }
 }

@@ -70,7 +70,7 @@ let package = Package(
       name: "Migrations", path: "migrations",
       resources: [
         .embedInCode("0001_bindery_initial.sql"), .embedInCode("0002_tokens_initial.sql"),
-        .embedInCode("0003_stripe_inbox.sql"),
+        .embedInCode("0003_stripe_inbox.sql"), .embedInCode("0005_refresh.sql"),
       ], swiftSettings: settings),
     library(
       "Database",
@@ -84,6 +84,9 @@ let package = Package(
     library("JOSE", ["COpenSSL", "Bytes", "Clocks", "StrictJSON"]),
     library(
       "Providers", ["Bytes", "StrictJSON", "Posix", "HTTPCodec"], resources: []),
+    library(
+      "OAuth",
+      ["Bytes", "Clocks", "Posix", "HTTPCodec", "StrictJSON", "HTTPClient", "Providers"]),
     library(
       "Accounts",
       [
@@ -113,7 +116,7 @@ let package = Package(
         "CLinux", "COpenSSL", "Bytes", "Clocks", "Posix", "Logging", "Metrics", "HTTPCodec",
         "StrictJSON",
         "EventLoop", "Transport", "HTTPServer", "HTTPClient", "RPC", "Database", "Vault", "JOSE",
-        "Providers", "Accounts", "Configuration", "ServiceRuntime",
+        "Providers", "OAuth", "Accounts", "Configuration", "ServiceRuntime",
       ]),
     service(
       "bindery-billing", "Billing",
@@ -129,7 +132,7 @@ let package = Package(
         "CLinux", "Bytes", "Clocks", "Posix", "Logging", "Metrics", "HTTPCodec", "StrictJSON",
         "EventLoop",
         "Transport", "HTTPServer", "HTTPClient", "RPC", "Database", "Vault", "Providers",
-        "Accounts",
+        "OAuth", "Accounts",
         "Configuration", "ServiceRuntime",
       ]),
     service(
@@ -138,7 +141,7 @@ let package = Package(
         "CLinux", "Bytes", "Clocks", "Posix", "Logging", "Metrics", "HTTPCodec", "StrictJSON",
         "EventLoop",
         "Transport", "HTTPServer", "HTTPClient", "RPC", "Database", "Vault", "JOSE", "Providers",
-        "Accounts",
+        "OAuth", "Accounts",
         "Configuration", "ServiceRuntime",
       ]),
     tests("BytesTests", ["Bytes"]),
@@ -149,6 +152,7 @@ let package = Package(
     tests("HTTPCodecTests", ["Bytes", "Posix", "HTTPCodec"]),
     tests("StrictJSONTests", ["StrictJSON"]),
     tests("ProvidersTests", ["HTTPCodec", "Providers"]),
+    tests("OAuthTests", ["Clocks", "HTTPCodec", "Providers", "OAuth"]),
     tests("LoggingTests", ["Bytes", "Clocks", "Posix", "Logging"]),
     tests(
       "AccountsTests", ["Bytes", "Clocks", "Posix", "Database", "JOSE", "Accounts"]),

@@ -3,6 +3,7 @@
 // that nothing is stored and no other connection can use it.
 
 import Bytes
+import HTTPClient
 import HTTPCodec
 import Vault
 
@@ -100,7 +101,7 @@ struct LegacyEndpoint {
     }
     if data.contains(UInt8(ascii: ":")) {
       guard let url = WebURL(String(decoding: data, as: UTF8.self)),
-        UpstreamService.origin(of: url) == service.origin
+        Origin(url) == service.origin
       else {
         return nil
       }

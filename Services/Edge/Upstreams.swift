@@ -27,19 +27,10 @@ final class UpstreamService: Sendable {
     self.row = row
     id = Array(provider.id.utf8)
     let url = provider.mcpURL
-    origin = Self.origin(of: url)
+    origin = Origin(url)
     target = Array(url.target.utf8)
     authority = Array(origin.authority.utf8)
     keyLine = provider.apiKey.map(APIKeyLine.init)
-  }
-
-  static func origin(of url: WebURL) -> Origin {
-    let host =
-      switch url.authority.host {
-      case .name(let name): name
-      case .address(let address): address.description
-      }
-    return Origin(isSecure: url.scheme == .https, host: host, port: url.port)
   }
 }
 

@@ -17,6 +17,19 @@ public enum TokenField: UInt8, CaseIterable, Sendable {
   /// The OAuth client that the tokens were issued to.
   case clientID = 6
   case clientSecret = 7
+  /// How the client proves itself at the token endpoint: `none`, `basic` or `post`.
+  case clientAuthentication = 8
+  /// Where tokens are refreshed and revoked.
+  case tokenURL = 9
+  case revocationURL = 10
+  /// The `resource` (RFC 8707) that is sent along.
+  case resource = 11
+  /// The issuer that the client belongs to.
+  case issuer = 12
+  /// Unix seconds in decimal: when the refresh token ends, if the provider said.
+  case refreshExpiresAt = 13
+  /// Unix seconds in decimal: when the access token was issued.
+  case issuedAt = 14
 }
 
 /// Writes token sets.

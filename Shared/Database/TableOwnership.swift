@@ -35,6 +35,10 @@ public struct TableOwnership: Sendable {
     // tokens.sqlite: auth writes the first generation, the scheduler every later one
     "token_blobs": TableOwnership([.auth, .scheduler]),
 
+    // tokens.sqlite, written by the scheduler
+    "refresh_journal": TableOwnership([.scheduler]),
+    "refresh_state": TableOwnership([.scheduler]),
+
     // both, written by the migration runner, which opens with the right to change the schema
     "schema_migrations": TableOwnership([]),
   ]

@@ -1,6 +1,7 @@
 // Names where requests go: scheme, host and port, or the Unix socket of a service of ours. Whose
 // requests they are is told by the lane (UpstreamPool).
 
+import HTTPCodec
 import Posix
 
 /// The scheme, host and port of a server.
@@ -35,5 +36,17 @@ public struct Origin: Hashable, Sendable {
     if isUnix { return "localhost" }
     let name = host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]" : host
     return port == (isSecure ? 443 : 80) ? name : "\(name):\(port)"
+  }
+}
+
+extension Origin {
+  /// Where `url` is served.
+  public init(_ url: WebURL) {
+    let host =
+      switch url.authority.host {
+      case .name(let name): name
+      case .address(let address): address.description
+      }
+    self.init(isSecure: url.scheme == .https, host: host, port: url.port)
   }
 }

@@ -8,12 +8,20 @@ import Metrics
 public enum CallName: Int, MetricLabel {
   case status
   case shred
+  case refresh
+  case unwrap
+  case revokeUpstream
+  case revocationSettled
 
   /// The name as it crosses the wire and stands in metrics.
   public var label: StaticString {
     switch self {
     case .status: "status"
     case .shred: "shred"
+    case .refresh: "refresh"
+    case .unwrap: "unwrap"
+    case .revokeUpstream: "revoke_upstream"
+    case .revocationSettled: "revocation_settled"
     }
   }
 
@@ -27,6 +35,14 @@ public enum CallName: Int, MetricLabel {
         answeredBy: [.edge, .auth, .billing, .scheduler], deadline: .seconds(2))
     case .shred:
       CallRule(callers: [.auth], answeredBy: [.scheduler], deadline: .seconds(5))
+    case .refresh:
+      CallRule(callers: [.edge, .auth], answeredBy: [.scheduler], deadline: .seconds(45))
+    case .unwrap:
+      CallRule(callers: [.scheduler], answeredBy: [.auth], deadline: .seconds(5))
+    case .revokeUpstream:
+      CallRule(callers: [.auth, .edge], answeredBy: [.scheduler], deadline: .seconds(20))
+    case .revocationSettled:
+      CallRule(callers: [.scheduler], answeredBy: [.auth], deadline: .seconds(5))
     }
   }
 }
@@ -103,5 +119,138 @@ public enum ShredCall: Call {
     /// False when there was no blob left to destroy.
     public var shredded: Bool
     public init(shredded: Bool) { self.shredded = shredded }
+  }
+}
+
+// MARK: refresh
+
+/// Get fresh tokens for a connection: asked by whoever holds its data key and sees that the access
+/// token ends soon or was refused by the service. Exactly one exchange is made for a generation,
+/// whoever asks how often.
+public enum RefreshCall: Call {
+  public static let name = CallName.refresh
+
+  /// Which tokens, and the key to them.
+  public struct Request: Codable, Sendable {
+    public var connectionID: String
+    /// The generation that the caller holds; when the store has a later one, nothing is exchanged.
+    public var generation: Int64
+    /// The connection's data key, 32 bytes as base64url. Kept for this one refresh.
+    public var dataKey: String
+    /// Whether the service refused the access token, so that its end says nothing.
+    public var wasRefused: Bool
+
+    public init(connectionID: String, generation: Int64, dataKey: String, wasRefused: Bool) {
+      self.connectionID = connectionID
+      self.generation = generation
+      self.dataKey = dataKey
+      self.wasRefused = wasRefused
+    }
+  }
+
+  /// What came of it.
+  public struct Response: Codable, Sendable, Equatable {
+    /// How a refresh ends.
+    public enum Outcome: String, Codable, Sendable {
+      /// The store holds a later generation than the caller's: read it again.
+      case fresh
+      /// These tokens can not be refreshed (there is no refresh token); use them while they last.
+      case unrefreshable
+      /// The provider wants the person's consent anew.
+      case needsReauthorization = "needs_reauth"
+      /// Not now: the provider or its limits say so.
+      case later
+    }
+
+    public var outcome: Outcome
+    /// With `later`: after how many seconds a try makes sense.
+    public var retryAfterSeconds: Int64?
+
+    public init(_ outcome: Outcome, retryAfterSeconds: Int64? = nil) {
+      self.outcome = outcome
+      self.retryAfterSeconds = retryAfterSeconds
+    }
+  }
+}
+
+// MARK: unwrap
+
+/// Open the data key of a managed connection, alive or waiting to be revoked at its provider.
+/// `conflict` when the connection has no wrap under a master key.
+public enum UnwrapCall: Call {
+  public static let name = CallName.unwrap
+
+  /// Whose key.
+  public struct Request: Codable, Sendable {
+    public var connectionID: String
+    public init(connectionID: String) { self.connectionID = connectionID }
+  }
+
+  /// The key.
+  public struct Response: Codable, Sendable {
+    /// 32 bytes as base64url.
+    public var dataKey: String
+    public init(dataKey: String) { self.dataKey = dataKey }
+  }
+}
+
+// MARK: revoke upstream
+
+/// Revoke the tokens of a revoked connection at its provider, then destroy them. Asked by whoever
+/// holds the data key: auth for a managed connection, the edge when somebody shows a credential
+/// that was parted from its connection.
+public enum RevokeUpstreamCall: Call {
+  public static let name = CallName.revokeUpstream
+
+  /// Whose tokens, and the key to them.
+  public struct Request: Codable, Sendable {
+    public var connectionID: String
+    /// 32 bytes as base64url. Kept for this one revocation.
+    public var dataKey: String
+
+    public init(connectionID: String, dataKey: String) {
+      self.connectionID = connectionID
+      self.dataKey = dataKey
+    }
+  }
+
+  /// What came of it.
+  public struct Response: Codable, Sendable, Equatable {
+    public var outcome: UpstreamRevocation
+    public init(outcome: UpstreamRevocation) { self.outcome = outcome }
+  }
+}
+
+/// How far the revocation at the provider is.
+public enum UpstreamRevocation: String, Codable, Sendable {
+  /// Done; the tokens are destroyed.
+  case revoked
+  /// To be tried again.
+  case pending
+  /// The provider has no way to do it; the tokens are destroyed.
+  case unsupported
+}
+
+// MARK: revocation settled
+
+/// The tokens of a revoked connection are gone at the provider and here, or were given up: forget
+/// the wraps that were kept for it.
+public enum RevocationSettledCall: Call {
+  public static let name = CallName.revocationSettled
+
+  /// Whose, and how it ended.
+  public struct Request: Codable, Sendable {
+    public var connectionID: String
+    public var outcome: UpstreamRevocation
+
+    public init(connectionID: String, outcome: UpstreamRevocation) {
+      self.connectionID = connectionID
+      self.outcome = outcome
+    }
+  }
+
+  /// Nothing is answered in particular.
+  public struct Response: Codable, Sendable, Equatable {
+    public init() {}
   }
 }

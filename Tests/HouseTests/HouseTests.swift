@@ -63,7 +63,7 @@ import Testing
   static let order = [
     "CLinux", "CSQLite", "COpenSSL", "Bytes", "Clocks", "Posix", "Logging", "Metrics", "HTTPCodec",
     "StrictJSON", "EventLoop", "Transport", "HTTPServer", "HTTPClient", "RPC", "Database", "Vault",
-    "JOSE", "Providers", "Accounts", "Configuration", "ServiceRuntime", "bindery-edge",
+    "JOSE", "Providers", "OAuth", "Accounts", "Configuration", "ServiceRuntime", "bindery-edge",
   ]
 
   @Test("layers stand in their order") func order() {

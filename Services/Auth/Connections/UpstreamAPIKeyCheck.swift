@@ -162,15 +162,3 @@ extension ClientError {
     }
   }
 }
-
-extension Origin {
-  /// Where `url` leads.
-  init(_ url: WebURL) {
-    let host: String
-    switch url.authority.host {
-    case .name(let name): host = name
-    case .address(let address): host = "\(address)"
-    }
-    self.init(isSecure: url.scheme == .https, host: host, port: url.port)
-  }
-}

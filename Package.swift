@@ -144,6 +144,7 @@ let package = Package(
         "OAuth", "Accounts",
         "Configuration", "ServiceRuntime",
       ]),
+    .target(name: "TestFolders", path: "Tests/TestFolders", swiftSettings: settings),
     tests("BytesTests", ["Bytes"]),
     tests("MetricsTests", ["Metrics"]),
     tests("HouseTests", []),
@@ -155,11 +156,12 @@ let package = Package(
     tests("OAuthTests", ["Clocks", "HTTPCodec", "Providers", "OAuth"]),
     tests("LoggingTests", ["Bytes", "Clocks", "Posix", "Logging"]),
     tests(
-      "AccountsTests", ["Bytes", "Clocks", "Posix", "Database", "JOSE", "Accounts"]),
+      "AccountsTests", ["TestFolders", "Bytes", "Clocks", "Posix", "Database", "JOSE", "Accounts"]),
     tests(
       "AuthTests",
       [
-        "Bytes", "Clocks", "HTTPCodec", "HTTPServer", "Posix", "Vault", "Accounts", "JOSE",
+        "TestFolders", "Bytes", "Clocks", "HTTPCodec", "HTTPServer", "Posix", "Vault", "Accounts",
+        "JOSE",
         "Logging", "Metrics", "Database", "Providers", "Configuration", "bindery-auth",
       ]),
     tests("JOSETests", ["Bytes", "Clocks", "JOSE"]),
@@ -181,27 +183,32 @@ let package = Package(
       ["CSQLite", "CLinux", "Bytes", "Clocks", "Posix", "Migrations", "Database", "database-probe"]),
     tests(
       "RPCTests",
-      ["CLinux", "Bytes", "Clocks", "Posix", "Logging", "EventLoop", "Transport", "RPC"]),
+      [
+        "TestFolders", "CLinux", "Bytes", "Clocks", "Posix", "Logging", "EventLoop", "Transport",
+        "RPC",
+      ]),
     tests(
       "ServiceRuntimeTests",
       [
-        "CLinux", "Clocks", "Posix", "Metrics", "HTTPCodec", "HTTPServer", "Database",
+        "TestFolders", "CLinux", "Clocks", "Posix", "Metrics", "HTTPCodec", "HTTPServer",
+        "Database",
         "Configuration", "ServiceRuntime",
       ]),
     tests(
       "SchedulerTests",
-      ["Clocks", "Logging", "Database", "Vault", "Accounts", "bindery-scheduler"]),
+      ["TestFolders", "Clocks", "Logging", "Database", "Vault", "Accounts", "bindery-scheduler"]),
     tests("EventLoopTests", ["Clocks", "EventLoop"]),
     tests(
       "HTTPClientTests",
       [
         "Clocks", "Posix", "HTTPCodec", "EventLoop", "Transport", "HTTPServer", "HTTPClient",
       ]),
-    tests("TransportTests", ["Bytes", "Clocks", "Posix", "EventLoop", "Transport"]),
+    tests("TransportTests", ["TestFolders", "Bytes", "Clocks", "Posix", "EventLoop", "Transport"]),
     tests(
       "BillingTests",
       [
-        "Bytes", "Clocks", "Logging", "Metrics", "HTTPCodec", "HTTPServer", "Database",
+        "TestFolders", "Bytes", "Clocks", "Logging", "Metrics", "HTTPCodec", "HTTPServer",
+        "Database",
         "Configuration", "bindery-billing",
       ]),
   ]

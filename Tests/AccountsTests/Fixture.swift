@@ -6,32 +6,29 @@ import Clocks
 import Database
 import Glibc
 import JOSE
+import TestFolders
 import Testing
 
 /// A data folder and a run folder that vanish with the test.
 final class Fixture: Sendable {
   static let now = UnixTime(seconds: 1_800_000_000)
 
-  let folder: String
+  private let home = TestFolder("accounts")
   let accounts: SQLiteAccounts
   let thread: DatabaseThread
 
   init() throws {
-    var template = Array("/tmp/bindery-accounts-XXXXXX".utf8CString)
-    folder = try #require(mkdtemp(&template).map { String(cString: $0) })
+    let folder = home.path
     _ = try MigrationRunner(directory: folder).run()
     thread = try DatabaseThread(DatabaseFile(.bindery, in: folder), as: .auth)
     accounts = SQLiteAccounts(thread)
   }
 
+  var folder: String { home.path }
+
   deinit {
     thread.stop()
     thread.join()
-    for suffix in ["bindery.sqlite", "tokens.sqlite"] {
-      for tail in ["", "-wal", "-shm"] { unlink("\(folder)/\(suffix)\(tail)") }
-    }
-    unlink("\(folder)/\(RevocationEpochs.fileName)")
-    rmdir(folder)
   }
 
   static let password = StoredPassword(

@@ -15,6 +15,7 @@ import Metrics
 import Posix
 import Providers
 import Synchronization
+import TestFolders
 import Testing
 import Vault
 
@@ -41,7 +42,7 @@ final class APIFixture: Sendable {
   static let origin = "http://127.0.0.1:8080"
   static let admin = "http://127.0.0.1:3000"
 
-  let folder: String
+  private let home = TestFolder("auth")
   let api: AuthAPI
   let accounts: SQLiteAccounts
   let bindery: DatabaseThread
@@ -50,8 +51,7 @@ final class APIFixture: Sendable {
   let epochs: RevocationEpochs
 
   init(_ change: [String: String] = [:]) throws {
-    var template = Array("/tmp/bindery-auth-XXXXXX".utf8CString)
-    folder = try #require(mkdtemp(&template).map { String(cString: $0) })
+    let folder = home.path
     let providers = """
       {"services":[{"id":"alpha","name":"Alpha","mcp_url":"http://127.0.0.1:9/mcp",\
       "transport":"streamable-http","api_key":{"header":"Authorization","format":"Bearer {key}",\
@@ -82,17 +82,13 @@ final class APIFixture: Sendable {
           "requests_total", "Requests.", label: "class", by: StatusClass.self)))
   }
 
+  var folder: String { home.path }
+
   deinit {
     for thread in [bindery, tokens] {
       thread.stop()
       thread.join()
     }
-    for name in ["bindery.sqlite", "tokens.sqlite"] {
-      for tail in ["", "-wal", "-shm"] { unlink("\(folder)/\(name)\(tail)") }
-    }
-    unlink("\(folder)/\(RevocationEpochs.fileName)")
-    unlink("\(folder)/providers.json")
-    rmdir(folder)
   }
 
   /// An answer with its body read as JSON members.

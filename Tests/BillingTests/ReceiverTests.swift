@@ -10,22 +10,20 @@ import HTTPCodec
 import HTTPServer
 import Logging
 import Metrics
+import TestFolders
 import Testing
 
 @testable import bindery_billing
 
 private struct Desk {
-  let folder: String
+  let folder = TestFolder("billing")
   let database: DatabaseThread
   let routes: BillingRoutes
   let secret: WebhookSecret
 
   init(isSetUp: Bool = true) throws {
-    var template = Array("/tmp/billing.XXXXXX".utf8CString)
-    try #require(mkdtemp(&template) != nil)
-    folder = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
-    _ = try MigrationRunner(directory: folder).run()
-    database = try DatabaseThread(DatabaseFile(.bindery, in: folder), as: .billing)
+    _ = try MigrationRunner(directory: folder.path).run()
+    database = try DatabaseThread(DatabaseFile(.bindery, in: folder.path), as: .billing)
     var text = Array("whsec_desk".utf8)
     secret = WebhookSecret(SecretSetting(wiping: &text))
     routes = BillingRoutes(

@@ -9,6 +9,7 @@ import Glibc
 import Logging
 import Posix
 import Synchronization
+import TestFolders
 import Testing
 import Transport
 
@@ -16,20 +17,18 @@ import Transport
 
 /// A scheduler with scripted answers at a socket of its own, and clients of it.
 final class Stage: Sendable {
-  let folder: String
+  private let home = TestFolder("rpc")
   let loop: EventLoop
   let policy = PeerPolicy(userID: geteuid(), groupID: getegid())
   let limits: RPCLimits
 
   init(limits: RPCLimits = RPCLimits()) throws {
-    var template = Array("/tmp/rpc.XXXXXX".utf8CString)
-    try #require(mkdtemp(&template) != nil)
-    folder = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
     loop = try EventLoop(name: "rpc-test")
     loop.start()
     self.limits = limits
   }
 
+  var folder: String { home.path }
   var path: String { "\(folder)/\(Service.scheduler.socketName)" }
 
   /// Opens the scheduler's door; `status` answers with the state that `answer` gives.

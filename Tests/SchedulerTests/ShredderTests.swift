@@ -7,6 +7,7 @@ import Database
 import Glibc
 import Logging
 import Synchronization
+import TestFolders
 import Testing
 import Vault
 
@@ -14,7 +15,7 @@ import Vault
 
 /// Both databases, migrated, in a folder of their own.
 private struct Fixture {
-  let folder: String
+  private let home = TestFolder("shredder")
   let auth: DatabaseThread
   let authTokens: DatabaseThread
   let shredder: Shredder
@@ -25,9 +26,7 @@ private struct Fixture {
   }
 
   init() async throws {
-    var template = Array("/tmp/shredder.XXXXXX".utf8CString)
-    try #require(mkdtemp(&template) != nil)
-    folder = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+    let folder = home.path
     _ = try MigrationRunner(directory: folder).run()
     let (bindery, tokens) = (DatabaseFile(.bindery, in: folder), DatabaseFile(.tokens, in: folder))
     auth = try DatabaseThread(bindery, as: .auth)
@@ -43,6 +42,8 @@ private struct Fixture {
         .text(Self.id(0)))
     }
   }
+
+  var folder: String { home.path }
 
   static func id(_ number: Int) -> String {
     let digits = String(number)

@@ -7,6 +7,7 @@ import Configuration
 import Database
 import Glibc
 import Posix
+import TestFolders
 import Testing
 
 @testable import ServiceRuntime
@@ -64,15 +65,14 @@ private func bound(port: UInt16) -> Verdict {
 
 @Suite("Sandbox") struct SandboxTests {
   /// A fresh folder with `inside/` (ours), `outside/` (not ours) and a file in each.
-  private static func makeFolder() -> String {
-    var template = Array("/tmp/sandbox.XXXXXX".utf8CString)
-    precondition(mkdtemp(&template) != nil)
-    let folder = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+  private let home = TestFolder("sandbox")
+  private var folder: String { home.path }
+
+  init() {
     for name in ["inside", "outside"] {
       mkdir("\(folder)/\(name)", 0o700)
       _ = opened("\(folder)/\(name)/file", O_CREAT | O_WRONLY)
     }
-    return folder
   }
 
   private static func inSandbox<R: Sendable>(
@@ -89,7 +89,7 @@ private func bound(port: UInt16) -> Verdict {
   }
 
   @Test("lets a process do what its settings say") func allowed() throws {
-    let folder = Self.makeFolder()
+    let folder = folder
     let verdicts = try #require(
       Self.inSandbox(folder) {
         [
@@ -108,7 +108,7 @@ private func bound(port: UInt16) -> Verdict {
   }
 
   @Test("denies files outside the folders of the settings") func files() throws {
-    let folder = Self.makeFolder()
+    let folder = folder
     let outcome = try #require(
       Self.inSandbox(folder) {
         [
@@ -149,7 +149,7 @@ private func bound(port: UInt16) -> Verdict {
   }
 
   @Test("opens the databases of a service and no key file beside them") func databases() throws {
-    let folder = Self.makeFolder()
+    let folder = folder
     let names = [
       "inside/bindery.sqlite", "inside/bindery.sqlite-wal", "inside/bindery.sqlite-shm",
       "inside/tokens.sqlite", "inside/file", "inside", "settings.json", "other.json",
@@ -170,7 +170,7 @@ private func bound(port: UInt16) -> Verdict {
   }
 
   @Test("knows a folder around another, links followed") func holding() {
-    let folder = Self.makeFolder()
+    let folder = folder
     symlink("\(folder)/inside", "\(folder)/link")
     for (outer, inner, expected) in [
       ("inside", "inside", true), ("inside", "inside/file", true), ("link", "inside/file", true),
@@ -184,7 +184,7 @@ private func bound(port: UInt16) -> Verdict {
   }
 
   @Test("denies ports that the settings do not name") func ports() throws {
-    let outcome = try #require(Self.inSandbox(Self.makeFolder()) { bound(port: 18_999) })
+    let outcome = try #require(Self.inSandbox(folder) { bound(port: 18_999) })
     guard outcome.version >= 4 else { return }
     #expect(outcome.result == EACCES)
   }

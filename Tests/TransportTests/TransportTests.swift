@@ -6,19 +6,19 @@ import Clocks
 import EventLoop
 import Glibc
 import Posix
+import TestFolders
 import Testing
 import Transport
 
 /// A certificate authority and a server certificate for `localhost`, made anew for each run.
 struct TestCertificates {
-  let folder: String
+  private let home = TestFolder("tls")
+  var folder: String { home.path }
   var authority: String { "\(folder)/ca.pem" }
   var certificate: String { "\(folder)/cert.pem" }
   var key: String { "\(folder)/key.pem" }
 
   init() throws {
-    var template = Array("/tmp/bindery-tls-XXXXXX".utf8CString)
-    folder = try #require(mkdtemp(&template).map { String(cString: $0) })
     try Self.openssl([
       "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
       "\(folder)/ca.key", "-out", "\(folder)/ca.pem", "-days", "2", "-subj", "/CN=test authority",

@@ -56,6 +56,17 @@ public struct ClientResponse: Sendable {
   /// Whether the body was cut at the caller's bound or where the caller had enough.
   public let isPartial: Bool
 
+  /// An answer of these parts.
+  public init(
+    status: Int, fields: [(name: String, value: [UInt8])] = [], body: [UInt8] = [],
+    isPartial: Bool = false
+  ) {
+    self.status = status
+    self.fields = fields
+    self.body = body
+    self.isPartial = isPartial
+  }
+
   /// The first value of the field `name` (lower case), or nil.
   public func field(_ name: String) -> [UInt8]? {
     fields.first { $0.name.utf8.elementsEqual(name.utf8) }?.value
@@ -72,6 +83,14 @@ public enum ClientError: Error, Equatable, Sendable {
   case brokenAnswer
   /// A field or the target holds bytes that would be more than one line; nothing was sent.
   case requestUnclean
+  /// A stranger named an address where we send nothing; nothing was sent.
+  case addressRefused(AddressRefusal)
+}
+
+extension ClientError {
+  fileprivate init(_ error: ConnectError) {
+    self = error == .timeout ? .timeout : .connect(error)
+  }
 }
 
 /// Sends single requests on one loop.
@@ -87,16 +106,19 @@ public struct OneShotClient: Sendable {
     self.tls = tls
   }
 
-  /// Sends `request` on a connection of its own and collects the answer, whose body is cut at
-  /// `bodyBytesMax`, and, for an event stream, as soon as `isEnough` says so.
+  /// Sends `request` on a connection of its own to an address that `policy` admits, and collects the
+  /// answer, whose body is cut at `bodyBytesMax` (0 = the head alone), and, for an event stream, as
+  /// soon as `isEnough` says so.
   /// - Throws: `ClientError`.
   public func send(
-    _ request: ClientRequest, deadline: Instant, bodyBytesMax: Int = 1 << 20,
+    _ request: ClientRequest, policy: AddressPolicy = .operatorNamed, deadline: Instant,
+    bodyBytesMax: Int = 1 << 20,
     isEnough: @escaping @Sendable ([UInt8]) -> Bool = { _ in false }
   ) async throws(ClientError) -> ClientResponse {
     let result: Result<ClientResponse, ClientError> = await loop.run {
       let exchange = ClientExchange(
-        loop: loop, request: request, deadline: deadline, bodyBytesMax: bodyBytesMax)
+        loop: loop, request: request, policy: policy, deadline: deadline,
+        bodyBytesMax: bodyBytesMax)
       do throws(ClientError) {
         return .success(try await exchange.run(resolver: resolver, tls: tls, isEnough: isEnough))
       } catch { return .failure(error) }
@@ -109,14 +131,19 @@ public struct OneShotClient: Sendable {
 private final class ClientExchange {
   private let loop: EventLoop
   private let request: ClientRequest
+  private let policy: AddressPolicy
   private let deadline: Instant
   private let bodyBytesMax: Int
   private let parker = Parker()
   private let head = ResponseHead()
 
-  init(loop: EventLoop, request: ClientRequest, deadline: Instant, bodyBytesMax: Int) {
+  init(
+    loop: EventLoop, request: ClientRequest, policy: AddressPolicy, deadline: Instant,
+    bodyBytesMax: Int
+  ) {
     self.loop = loop
     self.request = request
+    self.policy = policy
     self.deadline = deadline
     self.bodyBytesMax = bodyBytesMax
   }
@@ -125,21 +152,38 @@ private final class ClientExchange {
     resolver: Resolver, tls: ClientTLS, isEnough: ([UInt8]) -> Bool
   ) async throws(ClientError) -> ClientResponse {
     guard request.isClean else { throw .requestUnclean }
-    let pool = UpstreamPool(loop: loop, resolver: resolver, tls: tls)
-    let lane = UpstreamLane(request.origin)
-    let connection: UpstreamConnection
-    do throws(ConnectError) {
-      connection = try await pool.open(lane, parker: parker, deadline: deadline)
-    } catch { throw error == .timeout ? .timeout : .connect(error) }
-    defer {
-      pool.discard(connection, reset: false)
-      withExtendedLifetime(lane) {}
-    }
+    let stream = try await connect(resolver: resolver, tls: tls)
+    defer { stream.close() }
     let timer = Timer(loop: loop, parker: parker)
     timer.arm(at: deadline)
     defer { timer.cancel() }
-    try await send(on: connection.stream, timer)
-    return try await receive(on: connection.stream, timer, isEnough)
+    try await send(on: stream, timer)
+    return try await receive(on: stream, timer, isEnough)
+  }
+
+  /// A stream to an address that the policy admits. The name is resolved once: what was judged is
+  /// what is connected to.
+  private func connect(
+    resolver: Resolver, tls: ClientTLS
+  ) async throws(ClientError) -> Stream {
+    let origin = request.origin
+    if let refusal = policy.refusal(of: origin) { throw .addressRefused(refusal) }
+    let targets: [SocketAddress]
+    do throws(ConnectError) {
+      targets = try await Lookup.targets(
+        of: origin, resolver: resolver, loop: loop, parker: parker, deadline: deadline)
+    } catch { throw ClientError(error) }
+    if let refusal = policy.refusal(of: targets, for: origin) { throw .addressRefused(refusal) }
+    do throws(ConnectError) {
+      let stream = try await Connector.connect(
+        toFirstOf: targets, loop: loop, parker: parker, deadline: deadline)
+      if origin.isSecure {
+        let session = tls.makeSession(host: origin.host)
+        try await Connector.handshake(
+          stream, with: session, loop: loop, parker: parker, deadline: deadline)
+      }
+      return stream
+    } catch { throw ClientError(error) }
   }
 
   private func send(on stream: Stream, _ timer: Timer) async throws(ClientError) {
@@ -188,7 +232,7 @@ private final class ClientExchange {
     buffer.consume(headBytes)
     var decoder = BodyDecoder(head.framing)
     var body: [UInt8] = []
-    var partial = false
+    var partial = bodyBytesMax == 0 && !decoder.isComplete
     while !decoder.isComplete && !partial {
       do throws(ChunkError) {
         if let piece = try decoder.next(from: buffer) {

@@ -92,12 +92,8 @@ public final class UpstreamPool {
     _ lane: UpstreamLane, parker: Parker, deadline: Instant
   ) async throws(ConnectError) -> UpstreamConnection {
     let origin = lane.origin
-    let targets: [SocketAddress]
-    if origin.isUnix {
-      targets = [.unix(path: origin.host)]
-    } else {
-      targets = try await resolve(origin, parker, deadline)
-    }
+    let targets = try await Lookup.targets(
+      of: origin, resolver: resolver, loop: loop, parker: parker, deadline: deadline)
     let stream = try await Connector.connect(
       toFirstOf: targets, loop: loop, parker: parker, deadline: deadline)
     if origin.isSecure {
@@ -108,34 +104,6 @@ public final class UpstreamPool {
     let connection = UpstreamConnection(stream: stream, lane: lane)
     connection.lend(to: parker)
     return connection
-  }
-
-  /// The addresses of an origin, before `deadline`; a lookup that comes later serves the next one.
-  private func resolve(
-    _ origin: Origin, _ parker: Parker, _ deadline: Instant
-  ) async throws(ConnectError) -> [SocketAddress] {
-    if let literal = IPAddress(origin.host) { return [.ip(literal, port: origin.port)] }
-    let lookup = Lookup()
-    let bound = LoopBound(here: (lookup, parker), on: loop)
-    let (resolver, host) = (resolver, origin.host)
-    loop.spawn {
-      let addresses = await resolver.addresses(of: host)
-      bound.value.0.addresses = addresses
-      bound.value.1.unpark()
-    }
-    let timer = Timer(loop: loop, parker: parker)
-    timer.arm(at: deadline)
-    defer { timer.cancel() }
-    while true {
-      if let addresses = lookup.addresses { return addresses.map { .ip($0, port: origin.port) } }
-      if timer.fired { throw .timeout }
-      await parker.park()
-    }
-  }
-
-  /// Where an answer of the resolver is put.
-  private final class Lookup {
-    var addresses: [IPAddress]?
   }
 
   /// Takes back a connection whose last exchange ended cleanly; it may be lent again.

@@ -29,14 +29,17 @@ public struct TokenEndpoint: Sendable {
 
   private let fetch: any Fetching
   private let url: WebURL
+  private let policy: AddressPolicy
   private let client: ClientIdentity
   private let deadErrors: [String]
 
-  /// The endpoint at `url` for `client`.
+  /// The endpoint at `url`, which `policy` knows the origin of (`Provider.policy`), for `client`.
   public init(
-    _ url: WebURL, client: ClientIdentity, deadErrors: [String] = [], fetch: any Fetching
+    _ url: WebURL, policy: AddressPolicy, client: ClientIdentity, deadErrors: [String] = [],
+    fetch: any Fetching
   ) {
     self.url = url
+    self.policy = policy
     self.client = client
     self.deadErrors = deadErrors
     self.fetch = fetch
@@ -71,8 +74,8 @@ public struct TokenEndpoint: Sendable {
     let answer: ClientResponse
     do throws(ClientError) {
       answer = try await fetch.fetch(
-        Self.request(to: url, pairs, client), deadline: .now.advanced(by: Self.patience),
-        bodyBytesMax: Self.bodyBytesMax)
+        Self.request(to: url, pairs, client), policy: policy,
+        deadline: .now.advanced(by: Self.patience), bodyBytesMax: Self.bodyBytesMax)
     } catch { throw .unavailable(retryAfterSeconds: nil) }
     return try TokenAnswer(
       status: answer.status, isForm: answer.isForm, body: answer.isPartial ? [] : answer.body,
@@ -108,18 +111,18 @@ public struct TokenEndpoint: Sendable {
 
 /// What sends a request and collects the answer: the network, or a test's script.
 public protocol Fetching: Sendable {
-  /// Sends `request` once.
+  /// Sends `request` once, to an address that `policy` admits.
   func fetch(
-    _ request: ClientRequest, deadline: Instant, bodyBytesMax: Int
+    _ request: ClientRequest, policy: AddressPolicy, deadline: Instant, bodyBytesMax: Int
   ) async throws(ClientError) -> ClientResponse
 }
 
 extension OneShotClient: Fetching {
   /// Over a connection of its own; nothing is sent twice.
   public func fetch(
-    _ request: ClientRequest, deadline: Instant, bodyBytesMax: Int
+    _ request: ClientRequest, policy: AddressPolicy, deadline: Instant, bodyBytesMax: Int
   ) async throws(ClientError) -> ClientResponse {
-    try await send(request, deadline: deadline, bodyBytesMax: bodyBytesMax)
+    try await send(request, policy: policy, deadline: deadline, bodyBytesMax: bodyBytesMax)
   }
 }
 

@@ -37,7 +37,8 @@ extension Catalogue {
           "oauth": {
             "registration": "dynamic",
             "scopes": ["data:read_write"],
-            "scope_separator": ","
+            "scope_separator": ",",
+            "revocation_url": "https://api.todoist.com/api/v1/revoke"
           },
           "refresh": {
             "rotates": true,
@@ -66,11 +67,14 @@ extension Catalogue {
             "issuer": "https://github.com/login/oauth",
             "authorization_url": "https://github.com/login/oauth/authorize",
             "token_url": "https://github.com/login/oauth/access_token",
+            "revocation": "github",
+            "revocation_url": "https://api.github.com/applications",
             "client_authentication": "post"
           },
           "refresh": {
             "rotates": true,
-            "background_interval_seconds": null
+            "background_interval_seconds": null,
+            "dead_errors": ["bad_refresh_token"]
           },
           "api_key": {
             "header": "Authorization",
@@ -197,10 +201,13 @@ extension Catalogue {
             "resource": false,
             "authorization_url": "https://slack.com/oauth/v2_user/authorize",
             "token_url": "https://slack.com/api/oauth.v2.user.access",
+            "revocation": "slack",
+            "revocation_url": "https://slack.com/api/auth.revoke",
             "client_authentication": "post"
           },
           "refresh": {
-            "rotates": true
+            "rotates": true,
+            "dead_errors": ["invalid_refresh_token", "token_revoked"]
           }
         },
         {

@@ -67,6 +67,7 @@ enum CatalogueReader {
       authorizationURL: try fields.optionalSecureURL("authorization_url"),
       tokenURL: try fields.optionalSecureURL("token_url"),
       revocationURL: try fields.optionalSecureURL("revocation_url"),
+      revocation: try fields.choice("revocation", OAuthRules.Revocation.self) ?? .rfc7009,
       registrationURL: try fields.optionalSecureURL("registration_url"),
       clientAuthentication: try fields.choice(
         "client_authentication", OAuthRules.ClientAuthentication.self) ?? .none,
@@ -77,7 +78,15 @@ enum CatalogueReader {
       throw fields.error(
         rules.tokenURL == nil ? "token_url" : "authorization_url", .missing)
     }
-    return rules
+    // Nothing is discovered beside them.
+    if rules.tokenURL != nil, rules.registration == .dynamic, rules.registrationURL == nil {
+      throw fields.error("registration_url", .missing)
+    }
+    switch (rules.revocation, rules.revocationURL) {
+    case (.github, nil), (.slack, nil): throw fields.error("revocation_url", .missing)
+    case (.none, .some): throw fields.error("revocation_url", .contradicts)
+    default: return rules
+    }
   }
 
   /// What may stand between scopes.
@@ -93,7 +102,8 @@ enum CatalogueReader {
       graceSeconds: try fields.number("grace_seconds", 0...86_400) ?? 0,
       defaultLifetimeSeconds: try fields.number("default_lifetime_seconds", 1...3_153_600_000),
       backgroundIntervalSeconds: try fields.number("background_interval_seconds", 60...31_536_000),
-      maxPerSecond: try fields.number("max_per_second", 1...10_000) ?? 10)
+      maxPerSecond: try fields.number("max_per_second", 1...10_000) ?? 10,
+      deadErrors: try fields.texts("dead_errors"))
     try fields.finish()
     return rules
   }

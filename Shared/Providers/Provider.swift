@@ -57,6 +57,18 @@ public struct OAuthRules: Sendable, Equatable {
     case post
   }
 
+  /// How a service is told that a token shall end.
+  public enum Revocation: String, Sendable, CaseIterable {
+    /// As RFC 7009 has it; also where nothing is known, if an endpoint is discovered.
+    case rfc7009
+    /// DELETE {revocation_url}/{client id}/token with Basic and the access token as JSON.
+    case github
+    /// POST with the access token as Bearer (`auth.revoke`).
+    case slack
+    /// There is no way.
+    case none
+  }
+
   public let registration: Registration
   /// Asked for, in this order; empty = the server's default.
   public let scopes: [String]
@@ -71,6 +83,8 @@ public struct OAuthRules: Sendable, Equatable {
   public let authorizationURL: WebURL?
   public let tokenURL: WebURL?
   public let revocationURL: WebURL?
+  /// What is sent to `revocationURL`.
+  public let revocation: Revocation
   public let registrationURL: WebURL?
   public let clientAuthentication: ClientAuthentication
   /// Further parameters of the authorization request, by name.
@@ -89,11 +103,13 @@ public struct RefreshRules: Sendable, Equatable {
   public let backgroundIntervalSeconds: Int?
   /// The most token requests per second to this service, from all of us.
   public let maxPerSecond: Int
+  /// Error codes beside `invalid_grant` with which this service says that a grant is dead.
+  public let deadErrors: [String]
 
   /// What holds when the catalogue says nothing.
   public static let standard = RefreshRules(
     rotates: true, graceSeconds: 0, defaultLifetimeSeconds: nil, backgroundIntervalSeconds: 86_400,
-    maxPerSecond: 10)
+    maxPerSecond: 10, deadErrors: [])
 }
 
 /// How an API key of a service is sent and checked.

@@ -23,9 +23,12 @@ public final class Resolver: Sendable {
 
   private let pool = WorkerPool(threads: 4, queueMax: 256)
   private let state = Mutex(State())
+  private let ask: @Sendable (String) -> [IPAddress]
 
-  /// A resolver with an empty memory.
-  public init() {}
+  /// A resolver with an empty memory; `ask` may block and is called on the resolver's threads.
+  public init(asking ask: @escaping @Sendable (String) -> [IPAddress] = Resolver.askSystem) {
+    self.ask = ask
+  }
 
   /// The addresses of `host`, a name or a literal without brackets, in the system's order of
   /// preference; empty when it has none or the resolver is overloaded. However many ask, one name is
@@ -59,7 +62,7 @@ public final class Resolver: Sendable {
   }
 
   private func look(for host: String) async {
-    let addresses = (try? await pool.run { Self.ask(host) }) ?? []
+    let addresses = (try? await pool.run { [ask] in ask(host) }) ?? []
     let until = Instant.now.advanced(by: addresses.isEmpty ? .seconds(2) : .seconds(30))
     let waiting = state.withLock { state in
       if state.known.count >= 1024 { state.known.removeAll() }
@@ -69,7 +72,8 @@ public final class Resolver: Sendable {
     for continuation in waiting { continuation.resume(returning: addresses) }
   }
 
-  private static func ask(_ host: String) -> [IPAddress] {
+  /// What the system's resolver knows of `host`. Blocks.
+  @Sendable public static func askSystem(_ host: String) -> [IPAddress] {
     var hints = addrinfo()
     hints.ai_socktype = Int32(bindery_sock_stream)
     var list: UnsafeMutablePointer<addrinfo>?

@@ -36,6 +36,9 @@ import Testing
     #expect(Catalogue.builtIn["github"]?.clientSecretSetting == "GITHUB_CLIENT_SECRET")
     #expect(Catalogue.builtIn["todoist"]?.oauth?.scopeSeparator == ",")
     #expect(Catalogue.builtIn["figma"]?.apiKey?.header == "x-figma-token")
+    #expect(Catalogue.builtIn["github"]?.refresh.deadErrors == ["bad_refresh_token"])
+    #expect(Catalogue.builtIn["github"]?.oauth?.revocation == .github)
+    #expect(Catalogue.builtIn["linear"]?.oauth?.revocation == .rfc7009)
     #expect(Catalogue.builtIn["nosuch"] == nil)
   }
 
@@ -92,6 +95,32 @@ import Testing
       "x: oauth.authorize_parameters.state has a value"
     ),
     (file(#""oauth":{"registration":"static","scopes":["a b"]}"#), "x: oauth.scopes has a value"),
+    (
+      file(
+        #""oauth":{"registration":"dynamic","authorization_url":"https://a.example/","#
+          + #""token_url":"https://t.example/"}"#),
+      "x: oauth.registration_url is missing"
+    ),
+    (
+      file(#""oauth":{"registration":"static","revocation":"github"}"#),
+      "x: oauth.revocation_url is missing"
+    ),
+    (
+      file(#""oauth":{"registration":"static","revocation":"slack"}"#),
+      "x: oauth.revocation_url is missing"
+    ),
+    (
+      file(
+        #""oauth":{"registration":"static","revocation":"none","#
+          + #""revocation_url":"https://r.example/"}"#),
+      "x: oauth.revocation_url contradicts"
+    ),
+    (
+      file(#""oauth":{"registration":"static","revocation":"delete"}"#),
+      "x: oauth.revocation has a value"
+    ),
+    (file(key + #","refresh":{"dead_errors":"gone"}"#), "x: refresh.dead_errors has the wrong"),
+    (file(key + #","refresh":{"dead_errors":["a b"]}"#), "x: refresh.dead_errors has a value"),
     (file(key + #","refresh":{"max_per_second":0}"#), "x: refresh.max_per_second has a value"),
     (file(key + #","refresh":{"grace_seconds":1.5}"#), "x: refresh.grace_seconds has the wrong"),
     (

@@ -159,6 +159,7 @@ extension ClientError {
     case .timeout: "timeout"
     case .brokenAnswer: "broken_answer"
     case .requestUnclean: "request_unclean"
+    case .addressRefused: "address_refused"
     }
   }
 }

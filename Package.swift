@@ -71,6 +71,7 @@ let package = Package(
       resources: [
         .embedInCode("0001_bindery_initial.sql"), .embedInCode("0002_tokens_initial.sql"),
         .embedInCode("0003_stripe_inbox.sql"), .embedInCode("0005_refresh.sql"),
+        .embedInCode("0007_jobs.sql"),
       ], swiftSettings: settings),
     library(
       "Database",

@@ -21,5 +21,6 @@ public struct MigrationFile: Sendable {
     MigrationFile(name: "0002_tokens_initial", text: PackageResources._002_tokens_initial_sql),
     MigrationFile(name: "0003_stripe_inbox", text: PackageResources._003_stripe_inbox_sql),
     MigrationFile(name: "0005_refresh", text: PackageResources._005_refresh_sql),
+    MigrationFile(name: "0007_jobs", text: PackageResources._007_jobs_sql),
   ]
 }

@@ -20,8 +20,10 @@ enum StatusCommand: Command {
     with 1 when one is not. Run it as the services' user, or as a member of their group.
     Behind the state stand the counters that are not zero, summed over their labels; /metrics of
     the ops port has them all.
+    Below the scheduler stand its jobs: how the last run ended, when the next is, what it counted.
     --json prints an array of {service, answer: null | {version, uptime_seconds, ready, state,
-    peers, counters}}.
+    peers, counters, jobs: null | [{name, running, outcome, finished_at, succeeded_at, next_at,
+    counts}]}}.
     """
 
   private typealias Answer = (service: Service, status: StatusCall.Response?)
@@ -75,6 +77,7 @@ enum StatusCommand: Command {
       let state = status.ready || status.state != "ready" ? status.state : "not ready"
       return "\(name) \(state.padded(to: 9)) up \(status.uptimeSeconds) s, "
         + "version \(status.version)\(peers)\(counters(service, status))\n"
+        + (status.jobs ?? []).map { JobLine.text($0, now: .now) }.joined()
     }.joined()
   }
 
@@ -103,7 +106,7 @@ enum StatusCommand: Command {
               (
                 "counters",
                 .object(status.counters.sorted { $0.key < $1.key }.map { ($0, .integer($1)) })
-              ),
+              ), ("jobs", status.jobs.map { .array($0.map(JobLine.json)) } ?? .null),
             ])
           } ?? .null
         ))
@@ -115,7 +118,7 @@ enum StatusCommand: Command {
 
 extension String {
   /// The text with blanks behind it up to `width`.
-  fileprivate func padded(to width: Int) -> String {
+  func padded(to width: Int) -> String {
     self + String(repeating: " ", count: max(0, width - utf8.count))
   }
 }

@@ -15,6 +15,7 @@ struct Scheduler: ServiceBody {
   static let service = Service.scheduler
 
   private let checkpoints: Checkpoints
+  private let jobs: JobBoard
   private let threads: [DatabaseThread]
   private let auth: RPCClient
 
@@ -33,7 +34,7 @@ struct Scheduler: ServiceBody {
     _ settings: SchedulerSettings, in runtime: Runtime
   ) async throws(StartFailure) -> Scheduler {
     let auth = runtime.reach(.auth)
-    let bindery = try await runtime.openDatabase(.bindery, as: .database, access: .readOnly)
+    let bindery = try await runtime.openDatabase(.bindery, as: .database)
     let tokens = try await runtime.openDatabase(.tokens, as: .tokens)
     let checkpoints = try Checkpoints(runtime)
     checkpoints.report(to: runtime.readiness)
@@ -53,34 +54,20 @@ struct Scheduler: ServiceBody {
       }
     }
     try await runtime.answerCalls(handlers)
-    runtime.loop.spawn { await sweepForEver(shredder, runtime) }
+    let jobs = JobBoard(runtime, bindery: bindery)
+    try await jobs.start([.orphanBlobs(shredder, runtime.readiness)])
     runtime.loop.spawn { await checkpoints.watch() }
-    return Scheduler(checkpoints: checkpoints, threads: [bindery, tokens], auth: auth)
+    return Scheduler(
+      checkpoints: checkpoints, jobs: jobs, threads: [bindery, tokens], auth: auth)
   }
 
   var addresses: [SocketAddress] { [] }
 
   func drain(until deadline: Instant) async {
+    await jobs.stop(until: deadline)
     // A last round, so that what was shredded just now leaves the logs too.
     await checkpoints.stop()
   }
 
   func reload() async {}
-
-  /// Every blob is looked at this often.
-  private static let sweepSeconds = 20
-
-  private static func sweepForEver(_ shredder: Shredder, _ runtime: Runtime) async {
-    while true {
-      do throws(DatabaseError) {
-        _ = try await shredder.sweep()
-        runtime.readiness.note(holds: .tokens)
-      } catch {
-        if error.isFatal { runtime.giveUp("database_unusable") }
-        runtime.log.warning("sweep_failed", ["reason": .literal(error.label)])
-        runtime.readiness.note(broken: .tokens, because: error.label)
-      }
-      await runtime.pause(for: .seconds(sweepSeconds))
-    }
-  }
 }

@@ -32,6 +32,10 @@ public struct TableOwnership: Sendable {
     // bindery.sqlite, written by billing
     "stripe_inbox": TableOwnership([.billing]),
 
+    // bindery.sqlite, written by the scheduler
+    "job_state": TableOwnership([.scheduler]),
+    "mail_queue": TableOwnership([.scheduler], erasers: [.auth]),
+
     // tokens.sqlite: auth writes the first generation, the scheduler every later one
     "token_blobs": TableOwnership([.auth, .scheduler]),
 

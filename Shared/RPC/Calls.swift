@@ -84,10 +84,12 @@ public enum StatusCall: Call {
     public var peers: [String: Bool]
     /// Counters of public meaning; never one that names a user or a connection.
     public var counters: [String: Int64]
+    /// What it does by the clock; nil for a process that does nothing so.
+    public var jobs: [JobStatus]?
 
     public init(
       service: String, version: String, uptimeSeconds: Int64, ready: Bool, state: String,
-      peers: [String: Bool], counters: [String: Int64]
+      peers: [String: Bool], counters: [String: Int64], jobs: [JobStatus]? = nil
     ) {
       self.service = service
       self.version = version
@@ -96,7 +98,34 @@ public enum StatusCall: Call {
       self.state = state
       self.peers = peers
       self.counters = counters
+      self.jobs = jobs
     }
+  }
+}
+
+/// How a job of the scheduler fares. Times are Unix seconds.
+public struct JobStatus: Codable, Sendable, Equatable {
+  public var name: String
+  public var running: Bool
+  /// How the last run ended: done, findings, failed; nil before the first.
+  public var outcome: String?
+  public var finishedAt: Int64?
+  public var succeededAt: Int64?
+  public var nextAt: Int64
+  /// What the last run counted.
+  public var counts: [String: Int64]
+
+  public init(
+    name: String, running: Bool, outcome: String?, finishedAt: Int64?, succeededAt: Int64?,
+    nextAt: Int64, counts: [String: Int64]
+  ) {
+    self.name = name
+    self.running = running
+    self.outcome = outcome
+    self.finishedAt = finishedAt
+    self.succeededAt = succeededAt
+    self.nextAt = nextAt
+    self.counts = counts
   }
 }
 

@@ -24,6 +24,8 @@ public final class Readiness: Sendable {
   private let peers = Mutex<[RPCClient]>([])
   private let counters = Mutex<[(name: StaticString, read: @Sendable () -> Int64)]>([])
 
+  private let jobs = Mutex<(@Sendable () -> [JobStatus])?>(nil)
+
   public init(at now: Instant) {
     start = now
     state = Mutex(State(lifecycle: .starting(since: now)))
@@ -43,6 +45,14 @@ public final class Readiness: Sendable {
   public func report(_ name: StaticString, read: @escaping @Sendable () -> Int64) {
     counters.withLock { $0.append((name, read)) }
   }
+
+  /// Adds the jobs of this process to what `status` answers. `read` must not block.
+  public func report(jobs read: @escaping @Sendable () -> [JobStatus]) {
+    jobs.withLock { $0 = read }
+  }
+
+  /// The jobs, if this process has any.
+  var jobStates: [JobStatus]? { jobs.withLock { $0 }?() }
 
   /// The numbers that were added, by name.
   var counterValues: [String: Int64] {

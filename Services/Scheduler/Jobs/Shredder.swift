@@ -7,6 +7,7 @@ import Accounts
 import Clocks
 import Database
 import Logging
+import ServiceRuntime
 import Vault
 
 /// The owner of token blobs, as far as their end is concerned.
@@ -97,5 +98,21 @@ actor Shredder {
     }
     if gone > 0 { afterwards() }
     return gone
+  }
+}
+
+extension Job {
+  /// Every blob is looked at, often: what is revoked must be gone within a minute.
+  static func orphanBlobs(_ shredder: Shredder, _ readiness: Readiness) -> Job {
+    Job(name: .orphanBlobs, intervalSeconds: 20) { (_) throws(JobFailure) in
+      do throws(DatabaseError) {
+        let gone = try await shredder.sweep()
+        readiness.note(holds: .tokens)
+        return JobReport(counts: [("shredded", Int64(gone))])
+      } catch {
+        readiness.note(broken: .tokens, because: error.label)
+        throw .database(error)
+      }
+    }
   }
 }

@@ -70,8 +70,8 @@ let package = Package(
       name: "Migrations", path: "migrations",
       resources: [
         .embedInCode("0001_bindery_initial.sql"), .embedInCode("0002_tokens_initial.sql"),
-        .embedInCode("0003_stripe_inbox.sql"), .embedInCode("0005_refresh.sql"),
-        .embedInCode("0007_jobs.sql"),
+        .embedInCode("0003_stripe_inbox.sql"), .embedInCode("0004_connect.sql"),
+        .embedInCode("0005_refresh.sql"), .embedInCode("0007_jobs.sql"),
       ], swiftSettings: settings),
     library(
       "Database",
@@ -157,7 +157,8 @@ let package = Package(
     tests("OAuthTests", ["Clocks", "HTTPCodec", "Providers", "OAuth"]),
     tests("LoggingTests", ["Bytes", "Clocks", "Posix", "Logging"]),
     tests(
-      "AccountsTests", ["TestFolders", "Bytes", "Clocks", "Posix", "Database", "JOSE", "Accounts"]),
+      "AccountsTests",
+      ["TestFolders", "Bytes", "Clocks", "Posix", "Database", "Vault", "JOSE", "Accounts"]),
     tests(
       "AuthTests",
       [

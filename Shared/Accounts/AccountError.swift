@@ -1,5 +1,6 @@
 // Why an account, session, connection or credential operation did not happen. What belongs to
-// someone else is `notFound`, always, so that no answer tells whether it exists.
+// someone else is `notFound`, so that no answer tells whether it exists; but for a claim, whose
+// token tells that already.
 
 import Database
 
@@ -7,6 +8,8 @@ import Database
 public enum AccountError: Error, Equatable, Sendable {
   /// No such record, or not yours.
   case notFound
+  /// The claim is somebody else's.
+  case notOwner
   /// Somebody signs in with this e-mail address already.
   case emailTaken
   /// The installation admits no further people.

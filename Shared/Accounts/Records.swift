@@ -57,16 +57,18 @@ public struct ConnectionRecord: Sendable, Equatable {
   public let authType: AuthType
   public let keyStorageMode: KeyStorageMode
   public var networks: NetworkPolicy?
-  public let createdAt: UnixTime
+  public private(set) var createdAt: UnixTime
   public var lastUsedAt: UnixTime?
   public var expiresAt: UnixTime?
   public var needsReauthAt: UnixTime?
+  /// Whether its provider can be told that it ended.
+  public let isRevocableUpstream: Bool
 
   public init(
     id: ConnectionID, userID: UserID, service: String, label: String,
     status: ConnectionStatus = .active, authType: AuthType, keyStorageMode: KeyStorageMode,
     networks: NetworkPolicy? = nil, createdAt: UnixTime, lastUsedAt: UnixTime? = nil,
-    expiresAt: UnixTime? = nil, needsReauthAt: UnixTime? = nil
+    expiresAt: UnixTime? = nil, needsReauthAt: UnixTime? = nil, isRevocableUpstream: Bool = false
   ) {
     self.id = id
     self.userID = userID
@@ -80,6 +82,14 @@ public struct ConnectionRecord: Sendable, Equatable {
     self.lastUsedAt = lastUsedAt
     self.expiresAt = expiresAt
     self.needsReauthAt = needsReauthAt
+    self.isRevocableUpstream = isRevocableUpstream
+  }
+
+  /// Stands for its owner where `old` stood: under its name, with its limits, at its place.
+  mutating func takeOver(from old: ConnectionRecord) {
+    label = old.label
+    networks = old.networks
+    createdAt = old.createdAt
   }
 }
 

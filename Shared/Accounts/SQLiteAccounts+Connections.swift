@@ -20,37 +20,38 @@ extension SQLiteAccounts {
     precondition((connection.keyStorageMode == .managed) == (managedWrap != nil))
     precondition(credential.record.connectionID == connection.id)
     return try await transaction { (database) throws(AccountError) in
-      let counts = try database.one(
-        """
-        SELECT count(*) FILTER (WHERE revoked_at IS NULL),
-          count(*) FILTER (WHERE revoked_at IS NULL AND service = ?)
-        FROM connections WHERE user_id = ?
-        """, [.text(connection.service), .text(connection.userID.text)]
-      ) { (row) throws(AccountError) in
-        (try RowReading.integer(row, 0), try RowReading.integer(row, 1))
-      }
-      guard let counts, counts.0 < AccountLimits.connectionsMax else { throw .tooMany }
-      var written = connection
-      if written.label.isEmpty { written.label = "\(serviceName) \(counts.1 + 1)" }
-      try database.change(
-        """
-        INSERT INTO connections (id, user_id, service, label, status, auth_type, key_storage_mode,
-          networks, created_at, expires_at, managed_wrap, managed_fingerprint)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        """,
-        [
-          .text(written.id.text), .text(written.userID.text), .text(written.service),
-          .text(written.label), .text(written.status.rawValue), .text(written.authType.rawValue),
-          .text(written.keyStorageMode.rawValue), .optional(written.networks?.storedText),
-          .integer(written.createdAt.seconds), .optional(written.expiresAt?.seconds),
-          .optional(managedWrap?.sealed), .optional(managedWrap?.fingerprint),
-        ])
-      try database.insert(credential)
-      try database.note(
-        .connectionAdded, at: written.createdAt, user: written.userID, connection: written.id,
-        credential: credential.record.id)
-      return written
+      try database.insert(
+        connection, serviceName: serviceName, managedWrap: managedWrap, credential: credential,
+        now: connection.createdAt)
     }
+  }
+
+  public func addConnection(
+    _ connection: ConnectionRecord, serviceName: String, managedWrap: ManagedWrap?,
+    credential: NewCredential, claim: NewClaim, replacing old: ConnectionID?
+  ) async throws(AccountError) -> (connection: ConnectionRecord, replaced: Parting?) {
+    precondition((connection.keyStorageMode == .managed) == (managedWrap != nil))
+    precondition(credential.record.connectionID == connection.id)
+    let (user, now) = (connection.userID, connection.createdAt)
+    let added = try await transaction { (database) throws(AccountError) -> Added in
+      var connection = connection
+      var parting: Parting?
+      if let old {
+        connection.takeOver(from: try database.connection(old, of: user))
+        parting = try database.revoke(old, of: user, event: .connectionReplaced, now: now)
+      }
+      let written = try database.insert(
+        connection, serviceName: serviceName, managedWrap: managedWrap, credential: credential,
+        now: now)
+      try database.insert(claim, connection: written.id, user: user, now: now)
+      return Added(connection: written, replaced: parting)
+    }
+    return (added.connection, added.replaced)
+  }
+
+  private struct Added: Sendable {
+    let connection: ConnectionRecord
+    let replaced: Parting?
   }
 
   public func connections(of user: UserID) async throws(AccountError) -> [ConnectionRecord] {
@@ -58,7 +59,7 @@ extension SQLiteAccounts {
       try database.every(
         """
         SELECT k.id, k.user_id, k.service, k.label, k.status, k.auth_type, k.key_storage_mode,
-          k.networks, k.created_at, k.expires_at, k.needs_reauth_at,
+          k.networks, k.created_at, k.expires_at, k.needs_reauth_at, k.revocable_upstream,
           (SELECT max(u.last_used_at) FROM credential_use AS u WHERE u.connection_id = k.id)
         FROM connections AS k WHERE k.user_id = ? AND k.revoked_at IS NULL
         ORDER BY k.created_at, k.rowid
@@ -90,26 +91,6 @@ extension SQLiteAccounts {
       }
       try database.note(.connectionChanged, at: now, user: user, connection: id)
       return try database.connection(id, of: user)
-    }
-  }
-
-  public func revokeConnection(
-    _ id: ConnectionID, of user: UserID, now: UnixTime
-  ) async throws(AccountError) {
-    try await transaction { (database) throws(AccountError) in
-      let changed = try database.change(
-        """
-        UPDATE connections SET status = 'revoked', revoked_at = ?, label = '', networks = NULL,
-          managed_wrap = NULL, managed_fingerprint = NULL
-        WHERE id = ? AND user_id = ? AND revoked_at IS NULL
-        """, [.integer(now.seconds), .text(id.text), .text(user.text)])
-      guard changed == 1 else { throw .notFound }
-      try database.change(
-        """
-        UPDATE credentials SET revoked_at = ?, wrap = NULL
-        WHERE connection_id = ? AND revoked_at IS NULL
-        """, [.integer(now.seconds), .text(id.text)])
-      try database.note(.connectionRevoked, at: now, user: user, connection: id)
     }
   }
 
@@ -173,12 +154,50 @@ extension SQLiteAccounts {
 }
 
 extension Connection {
+  /// Adds a connection with its first credential inside the caller's transaction.
+  fileprivate func insert(
+    _ connection: ConnectionRecord, serviceName: String, managedWrap: ManagedWrap?,
+    credential: NewCredential, now: UnixTime
+  ) throws(AccountError) -> ConnectionRecord {
+    let counts = try one(
+      """
+      SELECT count(*) FILTER (WHERE revoked_at IS NULL),
+        count(*) FILTER (WHERE revoked_at IS NULL AND service = ?)
+      FROM connections WHERE user_id = ?
+      """, [.text(connection.service), .text(connection.userID.text)]
+    ) { (row) throws(AccountError) in
+      (try RowReading.integer(row, 0), try RowReading.integer(row, 1))
+    }
+    guard let counts, counts.0 < AccountLimits.connectionsMax else { throw .tooMany }
+    var written = connection
+    if written.label.isEmpty { written.label = "\(serviceName) \(counts.1 + 1)" }
+    try change(
+      """
+      INSERT INTO connections (id, user_id, service, label, status, auth_type, key_storage_mode,
+        networks, created_at, expires_at, managed_wrap, managed_fingerprint, revocable_upstream)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      """,
+      [
+        .text(written.id.text), .text(written.userID.text), .text(written.service),
+        .text(written.label), .text(written.status.rawValue), .text(written.authType.rawValue),
+        .text(written.keyStorageMode.rawValue), .optional(written.networks?.storedText),
+        .integer(written.createdAt.seconds), .optional(written.expiresAt?.seconds),
+        .optional(managedWrap?.sealed), .optional(managedWrap?.fingerprint),
+        .integer(written.isRevocableUpstream ? 1 : 0),
+      ])
+    try insert(credential)
+    try note(
+      .connectionAdded, at: now, user: written.userID, connection: written.id,
+      credential: credential.record.id)
+    return written
+  }
+
   /// One live connection of `user`; `notFound` otherwise.
   func connection(_ id: ConnectionID, of user: UserID) throws(AccountError) -> ConnectionRecord {
     let found = try one(
       """
       SELECT k.id, k.user_id, k.service, k.label, k.status, k.auth_type, k.key_storage_mode,
-        k.networks, k.created_at, k.expires_at, k.needs_reauth_at,
+        k.networks, k.created_at, k.expires_at, k.needs_reauth_at, k.revocable_upstream,
         (SELECT max(u.last_used_at) FROM credential_use AS u WHERE u.connection_id = k.id)
       FROM connections AS k WHERE k.id = ? AND k.user_id = ? AND k.revoked_at IS NULL
       """, [.text(id.text), .text(user.text)]
@@ -189,7 +208,7 @@ extension Connection {
 }
 
 extension ConnectionRecord {
-  /// Twelve columns, in the order of the two statements above.
+  /// Thirteen columns, in the order of the two statements above.
   fileprivate init(_ row: borrowing Row) throws(AccountError) {
     guard let authType = AuthType(rawValue: try RowReading.text(row, 5)),
       let mode = KeyStorageMode(rawValue: try RowReading.text(row, 6))
@@ -200,7 +219,8 @@ extension ConnectionRecord {
       status: try RowReading.status(row, 4), authType: authType, keyStorageMode: mode,
       networks: try RowReading.networks(row, 7),
       createdAt: UnixTime(seconds: try RowReading.integer(row, 8)),
-      lastUsedAt: try RowReading.time(row, 11), expiresAt: try RowReading.time(row, 9),
-      needsReauthAt: try RowReading.time(row, 10))
+      lastUsedAt: try RowReading.time(row, 12), expiresAt: try RowReading.time(row, 9),
+      needsReauthAt: try RowReading.time(row, 10),
+      isRevocableUpstream: try RowReading.integer(row, 11) == 1)
   }
 }

@@ -103,6 +103,8 @@ enum AuditEvent: String {
   case connectionAdded = "connection_added"
   case connectionChanged = "connection_changed"
   case connectionRevoked = "connection_revoked"
+  /// Ended because another took its place.
+  case connectionReplaced = "connection_replaced"
   case credentialAdded = "credential_added"
   case credentialRevoked = "credential_revoked"
 }

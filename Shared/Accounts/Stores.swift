@@ -66,6 +66,14 @@ public protocol ConnectionStore: Sendable {
     _ connection: ConnectionRecord, serviceName: String, managedWrap: ManagedWrap?,
     credential: NewCredential
   ) async throws(AccountError) -> ConnectionRecord
+  /// Adds a connection that its owner claims later. One that it replaces gives it its label, its
+  /// networks and its place in the list, and ends in the same moment; it does not count against
+  /// the limit.
+  /// - Throws: `tooMany`, `notFound` when the connection to replace is gone.
+  func addConnection(
+    _ connection: ConnectionRecord, serviceName: String, managedWrap: ManagedWrap?,
+    credential: NewCredential, claim: NewClaim, replacing: ConnectionID?
+  ) async throws(AccountError) -> (connection: ConnectionRecord, replaced: Parting?)
   /// The person's connections, oldest first.
   func connections(of user: UserID) async throws(AccountError) -> [ConnectionRecord]
   /// One connection.
@@ -76,10 +84,11 @@ public protocol ConnectionStore: Sendable {
   func changeConnection(
     _ id: ConnectionID, of user: UserID, label: String?, networks: NetworkPolicy??, now: UnixTime
   ) async throws(AccountError) -> ConnectionRecord
-  /// Ends a connection and all its credentials, and destroys every wrap of its data key.
+  /// Ends a connection and all its credentials, and destroys every wrap of its data key, but for
+  /// what telling the provider takes.
   func revokeConnection(
     _ id: ConnectionID, of user: UserID, now: UnixTime
-  ) async throws(AccountError)
+  ) async throws(AccountError) -> Parting
   /// The data key's wrap under a master key; nil for a zero-knowledge connection.
   func managedWrap(
     _ id: ConnectionID, of user: UserID

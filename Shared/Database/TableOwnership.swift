@@ -23,6 +23,11 @@ public struct TableOwnership: Sendable {
     "connections": TableOwnership([.auth]),
     "credentials": TableOwnership([.auth]),
     "audit": TableOwnership([.auth]),
+    "pending_authorizations": TableOwnership([.auth]),
+    "claims": TableOwnership([.auth]),
+    "oauth_registrations": TableOwnership([.auth]),
+    "parted_wraps": TableOwnership([.auth]),
+    "upstream_revocations": TableOwnership([.auth]),
 
     // bindery.sqlite, written by the edge
     "credential_use": TableOwnership([.edge], erasers: [.auth]),

@@ -49,8 +49,13 @@ final class WriteGuard {
       guard let first else { return false }
       return admitsWrite(to: String(cString: first), deleting: action == SQLITE_DELETE)
     case SQLITE_PRAGMA:
-      guard case .header = policy, let first else { return false }
-      return ["application_id", "data_version"].contains(String(cString: first))
+      guard let first else { return false }
+      switch policy {
+      case .header: return ["application_id", "data_version"].contains(String(cString: first))
+      // SQLite itself asks it when a column is added to a STRICT table.
+      case .schema: return String(cString: first) == "quick_check"
+      case .nothing, .rows: return false
+      }
     case SQLITE_ATTACH, SQLITE_DETACH:
       return false
     default:

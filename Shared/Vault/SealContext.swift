@@ -50,6 +50,27 @@ public struct SealContext: Sendable {
       table: "connections", field: "managed_wrap", row: connection, connection: connection,
       owner: owner, generation: 0)
   }
+
+  /// What an authorization under way needs to be finished, sealed under its state.
+  public static func pendingAuthorization(state: Digest256, owner: String) -> SealContext {
+    SealContext(
+      table: "pending_authorizations", field: "sealed", row: state.hex, connection: "",
+      owner: owner, generation: 0)
+  }
+
+  /// A fresh credential that waits for its owner, sealed under the claim token.
+  public static func claim(token: Digest256, connection: String, owner: String) -> SealContext {
+    SealContext(
+      table: "claims", field: "sealed", row: token.hex, connection: connection, owner: owner,
+      generation: 0)
+  }
+
+  /// The secret of our client at an authorization server, sealed under a master key.
+  public static func registrationSecret(issuer: String, redirectURI: String) -> SealContext {
+    SealContext(
+      table: "oauth_registrations", field: "secret", row: issuer, connection: redirectURI,
+      owner: "", generation: 0)
+  }
 }
 
 extension Buffer {

@@ -24,12 +24,15 @@ enum SealedValue {
     case managed = 2
     /// A token blob under the data key of its connection.
     case dataKey = 3
+    /// Anything small under a ticket: 32 bytes that somebody carries and that we do not keep.
+    case ticket = 4
 
     /// What the derived key is for; another purpose gives another key.
     var purpose: StaticString {
       switch self {
       case .clientHeld, .managed: "bindery wrap v1"
       case .dataKey: "bindery blob v1"
+      case .ticket: "bindery ticket v1"
       }
     }
   }

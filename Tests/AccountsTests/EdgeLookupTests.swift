@@ -76,7 +76,7 @@ import Testing
     let value = SHA256Digest.of("one")
     let (connection, _) = try await fixture.addConnection(of: user, lookup: value, managed: true)
     #expect(try await fixture.accounts.managedWrap(connection.id, of: user.id) != nil)
-    try await fixture.accounts.revokeConnection(connection.id, of: user.id, now: Fixture.now)
+    _ = try await fixture.accounts.revokeConnection(connection.id, of: user.id, now: Fixture.now)
     #expect(try find(value, in: fixture) == nil)
     let left = try await fixture.thread.run { (database) throws(DatabaseError) -> Int64? in
       try database.first(
@@ -88,7 +88,7 @@ import Testing
     }
     #expect(left == 0)
     await #expect(throws: AccountError.notFound) {
-      try await fixture.accounts.revokeConnection(connection.id, of: user.id, now: Fixture.now)
+      _ = try await fixture.accounts.revokeConnection(connection.id, of: user.id, now: Fixture.now)
     }
   }
 

@@ -8,6 +8,7 @@ import Glibc
 import JOSE
 import TestFolders
 import Testing
+import Vault
 
 /// A data folder and a run folder that vanish with the test.
 final class Fixture: Sendable {
@@ -60,5 +61,27 @@ final class Fixture: Sendable {
         ? ManagedWrap(sealed: [1, 2, 3], fingerprint: "0123456789abcdef") : nil,
       credential: credential)
     return (record, credential.record.id)
+  }
+
+  /// A connection by OAuth.
+  func connect(
+    _ user: User, claim: Digest256 = Ticket().hash(for: .claim), replacing: ConnectionID? = nil,
+    managed: Bool = false, revocable: Bool = true, lookup: [UInt8]? = nil,
+    at time: UnixTime = Fixture.now
+  ) async throws -> (connection: ConnectionRecord, replaced: Parting?) {
+    let id = ConnectionID.random()
+    return try await accounts.addConnection(
+      ConnectionRecord(
+        id: id, userID: user.id, service: "linear", label: "", authType: .oauth,
+        keyStorageMode: managed ? .managed : .zeroKnowledge, createdAt: time,
+        isRevocableUpstream: revocable),
+      serviceName: "Linear",
+      managedWrap: managed
+        ? ManagedWrap(sealed: [1, 2, 3], fingerprint: "0123456789abcdef") : nil,
+      credential: NewCredential(
+        record: CredentialRecord(id: .random(), connectionID: id, name: "first", createdAt: time),
+        lookup: lookup ?? SHA256Digest.of(id.text), wrap: [UInt8](repeating: 7, count: 314)),
+      claim: NewClaim(token: claim, sealed: [UInt8](repeating: 9, count: 570)),
+      replacing: replacing)
   }
 }

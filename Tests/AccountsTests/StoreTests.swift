@@ -75,7 +75,7 @@ import Testing
       connection.id, of: user.id, label: nil, networks: .some(nil), now: later)
     try await fixture.accounts.revokeCredential(
       credential, of: connection.id, user: user.id, now: later)
-    try await fixture.accounts.revokeConnection(connection.id, of: user.id, now: later)
+    _ = try await fixture.accounts.revokeConnection(connection.id, of: user.id, now: later)
     let rows = try await fixture.thread.run { (database) throws(DatabaseError) in
       var rows: [[String]] = []
       try database.withStatement(
@@ -118,7 +118,7 @@ import Testing
         _ = try await accounts.changeConnection(
           connection.id, of: stranger.id, label: "x", networks: nil, now: Fixture.now)
       },
-      { try await accounts.revokeConnection(connection.id, of: stranger.id, now: Fixture.now) },
+      { _ = try await accounts.revokeConnection(connection.id, of: stranger.id, now: Fixture.now) },
       { _ = try await accounts.credentials(of: connection.id, user: stranger.id) },
       {
         try await accounts.revokeCredential(

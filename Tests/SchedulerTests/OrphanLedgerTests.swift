@@ -9,13 +9,16 @@ import Testing
 
 @Suite("Orphan ledger") struct OrphanLedgerTests {
   static let start = Instant(nanoseconds: 1_000_000_000)
+  static let day = UnixTime(seconds: 1_800_000_000)
 
   /// The verdict at so many seconds after the start.
   static func judge(
     _ ledger: inout OrphanLedger, _ presence: ConnectionPresence, after seconds: Int,
     _ connection: String = "a"
   ) -> Bool {
-    ledger.condemns(connection, presence, at: start.advanced(by: .seconds(seconds)))
+    ledger.condemns(
+      connection, presence, at: start.advanced(by: .seconds(seconds)),
+      on: day.advanced(bySeconds: Int64(seconds)))
   }
 
   @Test("condemns the blob of a revoked connection at once") func revoked() {
@@ -28,6 +31,16 @@ import Testing
     var ledger = OrphanLedger()
     let verdicts = [0, 31, 86_400].map { Self.judge(&ledger, .live, after: $0) }
     #expect(verdicts == [false, false, false])
+  }
+
+  @Test("keeps what is needed to tell a provider, for thirty days") func parting() {
+    var ledger = OrphanLedger()
+    let month = 30 * 86_400
+    let verdicts = [0, 31, month - 1, month].map { seconds in
+      defer { ledger.endSweep() }
+      return Self.judge(&ledger, .parting(since: Self.day), after: seconds)
+    }
+    #expect(verdicts == [false, false, false, true])
   }
 
   @Test("gives a blob without a row thirty seconds") func absent() {

@@ -17,6 +17,8 @@ enum Refusal: Error, Equatable {
   case refreshRefused
   case originRefused
   case notFound
+  /// A claim of somebody else's.
+  case notOwner
   case routeUnknown
   case methodUnknown(allowed: String)
   case localAccountsOff
@@ -56,6 +58,7 @@ enum Refusal: Error, Equatable {
     case .refreshRefused: (401, "invalid_grant", "Sign in again")
     case .originRefused: (403, "forbidden", "This origin may not do that")
     case .notFound: (404, "not_found", "There is no such thing")
+    case .notOwner: (403, "forbidden", "Somebody else connected this")
     case .routeUnknown: (404, "not_found", "Unknown API route")
     case .methodUnknown: (405, "method_not_allowed", "This method is not supported here")
     case .localAccountsOff: (403, "forbidden", "Accounts with a password are switched off")
@@ -90,6 +93,7 @@ enum Refusal: Error, Equatable {
   init(_ error: AccountError) {
     switch error {
     case .notFound: self = .notFound
+    case .notOwner: self = .notOwner
     case .emailTaken: self = .emailTaken
     case .usersMaxReached: self = .usersMaxReached
     case .tooMany: self = .tooMany

@@ -67,7 +67,7 @@ struct ConnectionRoutes: Sendable {
     let id = try identifier(id)
     _ = try RequestBody.readIfPresent(request, as: RevokeBody.self)
     do throws(AccountError) {
-      try await connections.revokeConnection(id, of: caller.user.id, now: now)
+      _ = try await connections.revokeConnection(id, of: caller.user.id, now: now)
     } catch { throw Refusal(error) }
     epochs.bump(id)
     shredder.shred(id)

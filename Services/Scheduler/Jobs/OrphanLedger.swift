@@ -1,6 +1,7 @@
 // Which token blobs belong to nobody any more? Pure: presence and time come in as arguments. A
 // blob of a revoked connection goes at once. A blob without a row waits a little, because a
-// connection's blob is written before its row: the row may be on its way.
+// connection's blob is written before its row: the row may be on its way. A blob that is needed to
+// tell its provider stays until that is done, or was waited for long enough.
 
 import Accounts
 import Clocks
@@ -23,10 +24,11 @@ struct OrphanLedger {
 
   /// Whether the blob of `connection` must go.
   mutating func condemns(
-    _ connection: String, _ presence: ConnectionPresence, at now: Instant
+    _ connection: String, _ presence: ConnectionPresence, at now: Instant, on day: UnixTime
   ) -> Bool {
     switch presence {
     case .live: return false
+    case .parting(let since): return day.seconds - since.seconds >= ConnectLife.partingSecondsMax
     case .revoked: return true
     case .absent:
       guard let since = firstSeen[connection] else {

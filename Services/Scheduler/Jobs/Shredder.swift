@@ -36,14 +36,17 @@ actor Shredder {
     case shredded
     /// There was none.
     case nothing
-    /// The connection is alive; nothing was destroyed.
+    /// The connection is alive, or its provider is to be told; nothing was destroyed.
     case refused
   }
 
   /// Destroys the blob of one connection that is revoked or gone.
   func shred(_ connection: String) async throws(DatabaseError) -> Outcome {
     let presence = try await presence(of: [connection])
-    guard presence.first != .live else { return .refused }
+    switch presence.first {
+    case .live, .parting, nil: return .refused
+    case .revoked, .absent: break
+    }
     let gone = try await destroy([connection])
     log.info("blob_shredded", ["connection": .idPrefix(connection), "count": .count(gone)])
     return gone > 0 ? .shredded : .nothing
@@ -63,7 +66,7 @@ actor Shredder {
       let now = Instant.now
       var condemned: [String] = []
       for (connection, state) in zip(page, states)
-      where ledger.condemns(connection, state, at: now) {
+      where ledger.condemns(connection, state, at: now, on: .now) {
         condemned.append(connection)
       }
       if !condemned.isEmpty { total += try await destroy(condemned) }

@@ -26,7 +26,9 @@ struct Scheduler: ServiceBody {
     return (
       settings,
       ProcessSettings(
-        common: settings.common, operations: settings.opsListener, databases: [.bindery, .tokens])
+        common: settings.common, operations: settings.opsListener,
+        writableFolders: [settings.common.locksPath, settings.common.outboxPath],
+        databases: [.bindery, .tokens])
     )
   }
 

@@ -55,8 +55,9 @@ public struct CommonSettings: Sendable {
   public var signingKeysPath: String { "\(dataDirectory)/signing-keys.json" }
   /// The folder of mails that nobody sends.
   public var outboxPath: String { "\(dataDirectory)/outbox" }
-  /// The folder of lock files.
-  public var locksPath: String { "\(runDirectory)/locks" }
+  /// The folder of lock files: beside the data that they guard, so that two processes with run folders
+  /// of their own still share them.
+  public var locksPath: String { "\(dataDirectory)/locks" }
   /// The shared counters of revocations.
   public var epochsPath: String { "\(runDirectory)/epochs" }
   /// The socket on which a service answers calls of the others.

@@ -17,24 +17,29 @@ public struct ProcessSettings: Sendable {
   /// Files that may be read again while the process runs (certificates, key files). Their
   /// folders become readable, because a file that is replaced is a new file.
   public let readableFiles: [String]
+  /// Folders below the data folder that the service writes; made when they are missing.
+  public let writableFolders: [String]
   /// The databases of a service that needs nothing else in the data folder, where auth's key files
   /// lie; nil for auth itself.
   public let databases: [DatabaseFile.Kind]?
 
   public init(
     common: CommonSettings, operations: ListenSetting, listener: ListenSetting = .unixOnly,
-    readableFiles: [String] = [], databases: [DatabaseFile.Kind]?
+    readableFiles: [String] = [], writableFolders: [String] = [],
+    databases: [DatabaseFile.Kind]?
   ) {
     self.common = common
     self.operations = operations
     self.listener = listener
     self.readableFiles = readableFiles
+    self.writableFolders = writableFolders
     self.databases = databases
   }
 
   /// The sandbox that these settings leave open.
   var sandbox: Sandbox {
     var rules = dataRules + [PathRule(common.runDirectory, .readWrite)]
+    rules += writableFolders.map { PathRule($0, .readWrite) }
     for file in readableFiles {
       let folder = folder(of: file)
       // A folder around the data would open the key files: then only the file as it is now.

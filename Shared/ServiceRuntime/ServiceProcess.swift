@@ -78,6 +78,9 @@ public enum ServiceProcess {
     do throws(FolderError) {
       try ProcessBasics.makeFolder(settings.common.dataDirectory, mode: 0o770)
       try ProcessBasics.makeFolder(settings.common.runDirectory, mode: 0o750)
+      for folder in settings.writableFolders {
+        try ProcessBasics.makeFolder(folder, mode: 0o750)
+      }
     } catch { throw .folder(error) }
     do throws(SandboxError) { return try settings.sandbox.close() } catch { throw .sandbox(error) }
   }

@@ -198,7 +198,10 @@ let package = Package(
       ]),
     tests(
       "SchedulerTests",
-      ["TestFolders", "Clocks", "Logging", "Database", "Vault", "Accounts", "bindery-scheduler"]),
+      [
+        "TestFolders", "Bytes", "Clocks", "Logging", "Metrics", "HTTPClient", "Database", "Vault",
+        "Providers", "OAuth", "Accounts", "bindery-scheduler",
+      ]),
     tests("EventLoopTests", ["Clocks", "EventLoop"]),
     tests(
       "HTTPClientTests",

@@ -55,13 +55,14 @@ struct Edge: ServiceBody {
       epochs = try RevocationEpochs(
         runDirectory: runtime.settings.common.runDirectory, forWriting: false)
     } catch { throw .service("epochs_not_mapped") }
-    let peers = [runtime.reach(.auth), runtime.reach(.scheduler), runtime.reach(.billing)]
+    let scheduler = runtime.reach(.scheduler)
+    let peers = [runtime.reach(.auth), scheduler, runtime.reach(.billing)]
     let database = try await runtime.openDatabase(.bindery, as: .database)
     let loops = try makeLoops(settings.threads)
     let options = try listenOptions(settings, tls)
     let world = EdgeWorld(
       settings, runtime: runtime, listening: options.addresses, epochs: epochs,
-      clientTLS: clientTLS, activity: ActivityStore(database))
+      clientTLS: clientTLS, activity: ActivityStore(database), scheduler: scheduler)
     await world.restoreBlocks()
     let server: WebServer
     do throws(Errno) {

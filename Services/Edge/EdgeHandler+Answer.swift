@@ -49,7 +49,7 @@ extension EdgeHandler {
     case .credentialMissing, .credentialRefused, .needsReauthorization:
       if refusal.status(form) == 401 { writeChallenge(refusal, service, to: output) }
     case .dependencyDown: output.append("retry-after: 2\r\n")
-    case .rateLimited(let seconds):
+    case .rateLimited(let seconds), .refreshLater(let seconds):
       output.append(field: "retry-after", decimal: UInt64(max(seconds, 1)))
     case .methodNotAllowed: output.append("allow: GET, POST, DELETE\r\n")
     default: break

@@ -15,13 +15,7 @@ extension EdgeHandler {
     _ resolved: ResolvedCredential, _ secret: borrowing CredentialSecret, _ call: MCPCall,
     _ connection: ServerConnection
   ) throws(Refusal) -> MCPExchange {
-    let key: DataKey
-    do throws(SealError) {
-      key = try engine.unwrap(resolved.wrap, with: secret)
-    } catch {
-      // The right first half of a credential with a wrong second one.
-      throw .credentialRefused
-    }
+    let key = try unwrap(resolved, secret)
     let head = connection.head
     let bytes = connection.input.readable
     let service = resolved.service
@@ -31,20 +25,40 @@ extension EdgeHandler {
     target.withUnsafeBytes {
       UpstreamHead.writeMCP(head, in: bytes, target: $0, service: service, session: shown, to: up)
     }
+    // Kept in case the service refuses the token: then it is sent once more with the next one.
+    let headAgain = resolved.credential.isOAuth ? [UInt8](up.readable) : nil
+    try writeCredential(of: resolved, key, to: up)
+    let endpoint =
+      call.part == .legacyStream
+      ? LegacyEndpoint(prefix: endpointPrefix(call, head, in: bytes), service: service) : nil
+    return MCPExchange(
+      call, resolved, key: key, head: headAgain, endpoint: endpoint, on: connection,
+      handler: self)
+  }
+
+  /// The connection's data key.
+  /// - Throws: `credentialRefused` for the right first half of a credential with a wrong second one.
+  func unwrap(
+    _ resolved: ResolvedCredential, _ secret: borrowing CredentialSecret
+  ) throws(Refusal) -> DataKey {
+    do throws(SealError) {
+      return try engine.unwrap(resolved.wrap, with: secret)
+    } catch { throw .credentialRefused }
+  }
+
+  /// Writes the service's credential and the end of the head; releases `up` when there is none.
+  func writeCredential(
+    of resolved: ResolvedCredential, _ key: borrowing DataKey, to up: Buffer
+  ) throws(Refusal) {
     var sent = false
     try? engine.open(resolved.tokens, under: key) { (tokens) throws(SealError) in
-      sent = UpstreamHead.writeCredential(tokens, service: service, to: up)
+      sent = UpstreamHead.writeCredential(tokens, service: resolved.service, to: up)
     }
     guard sent else {
       up.release()
       throw .connectionInError
     }
     up.append("\r\n")
-    let endpoint =
-      call.part == .legacyStream
-      ? LegacyEndpoint(prefix: endpointPrefix(call, head, in: bytes), service: service) : nil
-    return MCPExchange(
-      call, resolved, key: key, endpoint: endpoint, on: connection, handler: self)
   }
 
   /// The upstream's own session id, when the client shows one with this connection's tag.

@@ -98,11 +98,20 @@ final class EdgeHandler: ExchangeHandler {
       let resolved = try resolve(secret, call, found)
       connection.trust()
       try permit(resolved, call)
+      if let due = resolved.dueAt, due <= loop.now {
+        guard resolved.secondsLeft(at: .now) > Self.secondsToSpare else {
+          return RenewFirst(call, resolved, secret: secret, on: connection, handler: self)
+        }
+        renewBeside(resolved, key: try unwrap(resolved, secret).base64URL)
+      }
       return try prepare(resolved, secret, call, connection)
     } catch {
       return refusal(error, form: call.form, service: service, on: connection)
     }
   }
+
+  /// With more left, a request goes on with the old token while it is renewed.
+  private static let secondsToSpare: Int64 = 30
 
   private func refusal(
     _ refusal: Refusal, form: CredentialForm, service: UpstreamService?,

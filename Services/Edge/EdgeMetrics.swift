@@ -61,7 +61,7 @@ enum RefusalLabel: Int, MetricLabel {
       case .rateLimited: .rate
       case .originForbidden, .misdirected: .origin
       case .malformed: .malformed
-      case .dependencyDown: .dependency
+      case .dependencyDown, .refreshLater: .dependency
       }
   }
 

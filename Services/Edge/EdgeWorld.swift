@@ -13,6 +13,7 @@ import Logging
 import Metrics
 import Posix
 import Providers
+import RPC
 import ServiceRuntime
 import Synchronization
 import Transport
@@ -41,13 +42,17 @@ final class EdgeWorld: Sendable {
   let dashboardURL: [UInt8]
   let authOrigin: Origin
   let billingOrigin: Origin
+  /// Who renews tokens.
+  let scheduler: RPCClient
   let relayLimits = RelayLimits()
   let ownRelayLimits = RelayLimits(answerSeconds: 60)
 
   init(
     _ settings: EdgeSettings, runtime: Runtime, listening: [SocketAddress],
-    epochs: RevocationEpochs, clientTLS: ClientTLS, activity: ActivityStore
+    epochs: RevocationEpochs, clientTLS: ClientTLS, activity: ActivityStore,
+    scheduler: RPCClient
   ) {
+    self.scheduler = scheduler
     let common = settings.common
     let adminOrigins = common.adminURLs.map(\.origin)
     admission = Admission(

@@ -36,6 +36,7 @@ extension MCPExchange: AnswerWriter {
       output.append("cache-control: no-store\r\nx-accel-buffering: no\r\n")
     }
     if !transforms { key = nil }
+    headAgain = nil
     return nil
   }
 

@@ -13,12 +13,14 @@ import Vault
 final class MCPExchange: Exchange {
   let handler: EdgeHandler
   private let connection: ServerConnection
-  private let resolved: ResolvedCredential
+  private var resolved: ResolvedCredential
   private let call: MCPCall
   /// Until the answer's head is written; a legacy stream needs it for longer.
   var key: DataKey?
   /// What a legacy stream begins with, until it went out.
   var endpoint: LegacyEndpoint?
+  /// The upstream's head without the credential, while the request may be sent once more.
+  var headAgain: [UInt8]?
   private let keepAlive: Bool
   private let isModern: Bool
   private let reframes: Bool
@@ -32,7 +34,8 @@ final class MCPExchange: Exchange {
   /// An exchange whose upstream head stands in the connection's `onward`.
   init(
     _ call: MCPCall, _ resolved: ResolvedCredential, key: consuming DataKey,
-    endpoint: LegacyEndpoint?, on connection: ServerConnection, handler: EdgeHandler
+    head headAgain: [UInt8]?, endpoint: LegacyEndpoint?, on connection: ServerConnection,
+    handler: EdgeHandler
   ) {
     self.handler = handler
     self.connection = connection
@@ -40,6 +43,7 @@ final class MCPExchange: Exchange {
     self.call = call
     self.key = consume key
     self.endpoint = endpoint
+    self.headAgain = headAgain
     let head = connection.head
     keepAlive = head.keepAlive
     isModern = head.minorVersion == 1
@@ -57,7 +61,10 @@ final class MCPExchange: Exchange {
   }
 
   func work() async -> Progress {
-    if let outcome { return .done(persists: await settle(outcome)) }
+    if let outcome {
+      if outcome == .refused(.needsReauthorization), headAgain != nil { return await retry() }
+      return .done(persists: await settle(outcome))
+    }
     if awaitsContinue {
       connection.output.append("HTTP/1.1 100 Continue\r\n\r\n")
       guard await connection.flush() else {
@@ -74,14 +81,45 @@ final class MCPExchange: Exchange {
       }
       append(body)
     }
+    return await send()
+  }
+
+  /// Opens a connection and begins to send what stands in `onward`.
+  private func send(keptBody: [UInt8]? = nil) async -> Progress {
     do throws(ConnectError) {
-      start(over: try await connect())
+      let relay = start(over: try await connect())
+      if let keptBody { relay.kept = keptBody }
       return .waits
     } catch {
       connection.onward.release()
       let refusal: Refusal = error == .timeout ? .upstreamTimeout : .upstreamUnreachable
       note(status: refusal.status(call.form))
-      return .done(persists: await answer(refusal))
+      return .done(persists: await answer(refusal, keptBody: keptBody))
+    }
+  }
+
+  /// The service refused the access token: has it renewed and sends the request once more, if its
+  /// body is still whole.
+  private func retry() async -> Progress {
+    let head = headAgain.take() ?? []
+    let body = relay?.takeKeptBody()
+    outcome = nil
+    relay = nil
+    do throws(Refusal) {
+      guard let text = key?.base64URL else { throw .needsReauthorization }
+      let renewed = try await handler.renew(resolved, key: text, wasRefused: true)
+      guard renewed.blob.generation > resolved.blob.generation else {
+        throw .needsReauthorization
+      }
+      guard let body else { throw .refreshLater(retryAfterSeconds: 1) }
+      resolved = renewed
+      connection.onward.append(head)
+      try handler.writeCredential(of: renewed, key!, to: connection.onward)
+      if connection.body.isComplete, !body.isEmpty || reframes { append(body) }
+      return await send(keptBody: body)
+    } catch {
+      note(status: error.status(call.form))
+      return .done(persists: await answer(error, keptBody: body ?? []))
     }
   }
 
@@ -120,6 +158,7 @@ final class MCPExchange: Exchange {
     case .complete:
       note(status: relay.status)
       return .done(persists: relay.clientPersists)
+    case .refused(.needsReauthorization) where headAgain != nil: break  // it is tried once more
     case .refused(let refusal): note(status: refusal.status(call.form))
     case .clientGone:
       note(status: 499)

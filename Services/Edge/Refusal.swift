@@ -27,6 +27,8 @@ enum Refusal: Error, Equatable {
   /// A session id that this connection was not given.
   case sessionUnknown
   case dependencyDown
+  /// The tokens ended and can not be renewed just now.
+  case refreshLater(retryAfterSeconds: Int)
   case methodNotAllowed
   case wrongTransport
   case pathUnknown
@@ -46,7 +48,7 @@ enum Refusal: Error, Equatable {
     case .networkForbidden, .originForbidden: 403
     case .needsReauthorization: form == .url ? 403 : 401
     case .serviceUnknown, .sessionUnknown, .pathUnknown: 404
-    case .dependencyDown: 503
+    case .dependencyDown, .refreshLater: 503
     case .methodNotAllowed: 405
     case .wrongTransport: 400
     case .rateLimited: 429
@@ -64,7 +66,7 @@ enum Refusal: Error, Equatable {
     case .networkForbidden: -32004
     case .needsReauthorization: -32005
     case .serviceUnknown: -32006
-    case .dependencyDown: -32007
+    case .dependencyDown, .refreshLater: -32007
     case .methodNotAllowed, .wrongTransport: -32600
     case .pathUnknown, .rateLimited, .originForbidden, .misdirected, .malformed: nil
     }
@@ -85,6 +87,7 @@ enum Refusal: Error, Equatable {
     case .serviceUnknown: "Unknown service"
     case .sessionUnknown: "Unknown session: initialize again"
     case .dependencyDown: "Temporarily not available: try again shortly"
+    case .refreshLater: "The service does not renew its tokens just now: try again shortly"
     case .methodNotAllowed: "Method not allowed: use POST, GET or DELETE"
     case .wrongTransport:
       "This service uses Streamable HTTP: use the base URL without /sse or /messages"
@@ -118,6 +121,7 @@ enum Refusal: Error, Equatable {
     case .serviceUnknown: "service_unknown"
     case .sessionUnknown: "session_unknown"
     case .dependencyDown: "dependency_down"
+    case .refreshLater: "refresh_later"
     case .methodNotAllowed: "method_not_allowed"
     case .wrongTransport: "wrong_transport"
     case .pathUnknown: "path_unknown"

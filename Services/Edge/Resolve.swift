@@ -27,6 +27,10 @@ final class ResolvedCredential {
   let tokens: PlacedValue
   /// When it is read anew, whatever the counters say.
   let staleAt: Instant
+  /// From when on the tokens are to be renewed; nil for never.
+  let dueAt: Instant?
+  /// Whether a renewal runs beside the requests.
+  var isRenewing = false
   let use: CredentialUse
 
   init(
@@ -38,6 +42,7 @@ final class ResolvedCredential {
     self.service = service
     self.blob = blob
     staleAt = readAt.advanced(bySeconds: CredentialResolver.rememberedSeconds)
+    dueAt = blob.dueAt.map { readAt.advanced(bySeconds: Int($0.seconds - UnixTime.now.seconds)) }
     self.lane = lane
     connectionDigest = Digest256(of: Array(credential.connectionID.text.utf8))
     wrap = PlacedValue(
@@ -52,6 +57,11 @@ final class ResolvedCredential {
         generation: blob.generation))
     use = CredentialUse(
       connection: credential.connectionID.text, credential: credential.credentialID.text)
+  }
+
+  /// For how many seconds the access token still works.
+  func secondsLeft(at now: UnixTime) -> Int64 {
+    blob.expiresAt.map { $0.seconds - now.seconds } ?? .max
   }
 }
 
@@ -87,6 +97,9 @@ final class CredentialResolver {
     remembered[lookup] = fresh
     return fresh
   }
+
+  /// Reads the credential anew when it is next asked for.
+  func forget(_ lookup: Digest256) { remembered[lookup] = nil }
 
   /// A fresh mark for what was resolved before and still stands.
   /// - Throws: `Refusal.credentialRefused` when it does not, `.dependencyDown`.

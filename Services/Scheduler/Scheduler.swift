@@ -1,14 +1,19 @@
-// What the scheduler does from start to end: keep the logs of both databases short, destroy the
-// blobs of connections that are gone, and answer `shred`. Nothing here listens on the network
-// but the ops port, and no key passes through it.
+// What the scheduler does from start to end: refresh tokens, keep the logs of both databases short,
+// destroy the blobs of connections that are gone. Nothing here listens on the network but the ops
+// port; a data key is here for the length of one refresh.
 
 import Clocks
 import Configuration
 import Database
+import HTTPClient
 import Logging
 import Posix
+import Providers
 import RPC
 import ServiceRuntime
+import Synchronization
+import Transport
+import Vault
 
 /// The service `bindery-scheduler`.
 struct Scheduler: ServiceBody {
@@ -18,6 +23,9 @@ struct Scheduler: ServiceBody {
   private let jobs: JobBoard
   private let threads: [DatabaseThread]
   private let auth: RPCClient
+  private let refresher: Refresher
+  private let catalogue: HeldCatalogue
+  private let log: Log
 
   static func readSettings(
     _ environment: Environment
@@ -27,6 +35,7 @@ struct Scheduler: ServiceBody {
       settings,
       ProcessSettings(
         common: settings.common, operations: settings.opsListener,
+        readableFiles: [settings.catalogueFile?.path, settings.upstreamCAFile].compactMap(\.self),
         writableFolders: [settings.common.locksPath, settings.common.outboxPath],
         databases: [.bindery, .tokens])
     )
@@ -43,7 +52,18 @@ struct Scheduler: ServiceBody {
     let shredder = Shredder(bindery: bindery, tokens: tokens, log: runtime.log) {
       checkpoints.hurry()
     }
+    let catalogue = HeldCatalogue(settings.catalogue, file: settings.catalogueFile)
+    let parts = try refreshParts(settings, catalogue, bindery: bindery, tokens: tokens, runtime)
+    let refresher = Refresher(parts)
     var handlers = CallHandlers()
+    handlers.answer(RefreshCall.self) { (request, _) throws(Refusal) in
+      guard request.generation > 0, let key = DataKey(base64URL: request.dataKey) else {
+        throw .malformedRequest
+      }
+      return await refresher.refresh(
+        request.connectionID, generation: UInt64(request.generation), key: key,
+        wasRefused: request.wasRefused, urgency: .onDemand)
+    }
     handlers.answer(ShredCall.self) { (request, _) throws(Refusal) in
       let outcome: Shredder.Outcome
       do throws(DatabaseError) {
@@ -59,17 +79,70 @@ struct Scheduler: ServiceBody {
     let jobs = JobBoard(runtime, bindery: bindery)
     try await jobs.start([.orphanBlobs(shredder, runtime.readiness)])
     runtime.loop.spawn { await checkpoints.watch() }
+    let background = BackgroundRefresh(parts: parts, refresher: refresher, auth: auth)
+    runtime.readiness.report("managed_connections") { background.latest.managed }
+    runtime.readiness.report("refreshes_due") { background.latest.due }
+    runtime.loop.spawn { await background.run() }
     return Scheduler(
-      checkpoints: checkpoints, jobs: jobs, threads: [bindery, tokens], auth: auth)
+      checkpoints: checkpoints, jobs: jobs, threads: [bindery, tokens], auth: auth,
+      refresher: refresher, catalogue: catalogue, log: runtime.log)
+  }
+
+  private static func refreshParts(
+    _ settings: SchedulerSettings, _ catalogue: HeldCatalogue, bindery: DatabaseThread,
+    tokens: DatabaseThread, _ runtime: Runtime
+  ) throws(StartFailure) -> Refresher.Parts {
+    let locks: RefreshLocks
+    do throws(Errno) {
+      locks = try RefreshLocks(directory: settings.common.locksPath)
+    } catch { throw .service("refresh_lock_not_opened") }
+    let tls: ClientTLS
+    do throws(TLSContextError) {
+      tls = try ClientTLS(trustPath: settings.upstreamCAFile)
+    } catch { throw .service("trust_roots_unreadable") }
+    let pause: @Sendable (Duration) async -> Void = { await runtime.pause(for: $0) }
+    return Refresher.Parts(
+      bindery: bindery, tokens: tokens, locks: locks,
+      gates: ProviderGates(catalogue: { catalogue.value }, pause: pause),
+      fetch: OneShotClient(loop: runtime.loop, resolver: Resolver(), tls: tls),
+      metrics: RefreshMetrics(
+        runtime.metrics, services: settings.catalogue.providers.map(\.id)),
+      log: runtime.log, clients: settings.oauthClients, pause: pause)
   }
 
   var addresses: [SocketAddress] { [] }
 
   func drain(until deadline: Instant) async {
     await jobs.stop(until: deadline)
+    await refresher.finish(until: deadline)
     // A last round, so that what was shredded just now leaves the logs too.
     await checkpoints.stop()
   }
 
-  func reload() async {}
+  func reload() async {
+    do throws(ConfigurationError) {
+      try catalogue.reload()
+      log.info("settings_reloaded")
+    } catch { log.error("settings_not_reloaded", error.logFields) }
+  }
+}
+
+/// The catalogue as it is now.
+final class HeldCatalogue: Sendable {
+  private let held: Mutex<Catalogue>
+  private let file: CatalogueFile?
+
+  init(_ catalogue: Catalogue, file: CatalogueFile?) {
+    held = Mutex(catalogue)
+    self.file = file
+  }
+
+  var value: Catalogue { held.withLock { $0 } }
+
+  /// Reads the operator's file again; a bad one changes nothing.
+  func reload() throws(ConfigurationError) {
+    guard let file else { return }
+    let catalogue = try file.read()
+    held.withLock { $0 = catalogue }
+  }
 }

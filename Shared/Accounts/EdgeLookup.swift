@@ -12,6 +12,8 @@ public struct EdgeCredential: Sendable {
   public let connectionID: ConnectionID
   public let ownerID: UserID
   public let service: String
+  /// Whether its tokens came by OAuth and may be renewed.
+  public let isOAuth: Bool
   /// Never `revoked`: that is no answer at all.
   public let status: ConnectionStatus
   /// Whether the provider wants the person's consent anew.
@@ -78,7 +80,7 @@ public final class EdgeLookup {
     try connection.withStatement(
       """
       SELECT c.id, k.id, k.user_id, k.service, k.status, k.needs_reauth_at, c.wrap, k.networks,
-        c.networks, c.tools, c.expires_at
+        c.networks, c.tools, c.expires_at, k.auth_type
       FROM credentials AS c JOIN connections AS k ON k.id = c.connection_id
       WHERE c.lookup = ? AND c.revoked_at IS NULL AND k.revoked_at IS NULL
       """
@@ -97,6 +99,7 @@ public final class EdgeLookup {
     let connectionID: ConnectionID
     let ownerID: UserID
     let service: String
+    let isOAuth: Bool
     let status: ConnectionStatus
     let needsReauth: Bool
     let wrap: [UInt8]
@@ -117,12 +120,13 @@ public final class EdgeLookup {
       credentialNetworks = try RowReading.networks(row, 8, named: named)
       tools = try RowReading.lines(row, 9)
       expiresAt = try RowReading.time(row, 10)
+      isOAuth = try RowReading.text(row, 11) == AuthType.oauth.rawValue
     }
 
     func credential(mark: EpochMark) -> EdgeCredential {
       EdgeCredential(
         credentialID: credentialID, connectionID: connectionID, ownerID: ownerID,
-        service: service, status: status, needsReauth: needsReauth, wrap: wrap,
+        service: service, isOAuth: isOAuth, status: status, needsReauth: needsReauth, wrap: wrap,
         connectionNetworks: connectionNetworks, credentialNetworks: credentialNetworks,
         tools: tools, expiresAt: expiresAt, mark: mark)
     }

@@ -72,3 +72,9 @@ static inline int bindery_spawn(const char *path, char *const arguments[], char 
   errno = failure;
   return child;
 }
+
+/// Sets an open-file lock (F_WRLCK) on one byte, or lifts it (F_UNLCK); does not wait; 0 or -1.
+static inline int bindery_set_byte_lock(int descriptor, long long byte, int kind) {
+  struct flock lock = {.l_type = (short)kind, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+  return fcntl(descriptor, 37 /* F_OFD_SETLK */, &lock);
+}

@@ -106,6 +106,19 @@ public struct RefreshRules: Sendable, Equatable {
   /// Error codes beside `invalid_grant` with which this service says that a grant is dead.
   public let deadErrors: [String]
 
+  /// Rules of these parts.
+  public init(
+    rotates: Bool, graceSeconds: Int, defaultLifetimeSeconds: Int?,
+    backgroundIntervalSeconds: Int?, maxPerSecond: Int, deadErrors: [String]
+  ) {
+    self.rotates = rotates
+    self.graceSeconds = graceSeconds
+    self.defaultLifetimeSeconds = defaultLifetimeSeconds
+    self.backgroundIntervalSeconds = backgroundIntervalSeconds
+    self.maxPerSecond = maxPerSecond
+    self.deadErrors = deadErrors
+  }
+
   /// What holds when the catalogue says nothing.
   public static let standard = RefreshRules(
     rotates: true, graceSeconds: 0, defaultLifetimeSeconds: nil, backgroundIntervalSeconds: 86_400,

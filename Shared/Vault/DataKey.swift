@@ -20,6 +20,15 @@ public struct DataKey: ~Copyable, Sendable {
     self.secret = secret
   }
 
+  /// The key that `text` writes, for a call between our processes; nil for anything else.
+  public init?(base64URL text: String) {
+    guard var bytes = Base64URL.decode(text), bytes.count == Self.bytes else { return nil }
+    self.init(secret: Secret(wiping: &bytes))
+  }
+
+  /// The key as a call between our processes carries it.
+  public var base64URL: String { secret.withBytes { Base64URL.encode($0) } }
+
   /// Whether both are the same key, in constant time.
   public borrowing func isEqual(to other: borrowing DataKey) -> Bool {
     secret.isEqual(to: other.secret)

@@ -13,12 +13,28 @@ public struct TokenBlob: Sendable, Equatable {
   public let sealed: [UInt8]
   /// When the access token ends; nil for one that does not.
   public let expiresAt: UnixTime?
+  /// When it was written; nil for one that is not yet.
+  public let updatedAt: UnixTime?
 
   /// A blob to store.
-  public init(generation: UInt64, sealed: [UInt8], expiresAt: UnixTime?) {
+  public init(
+    generation: UInt64, sealed: [UInt8], expiresAt: UnixTime?, updatedAt: UnixTime? = nil
+  ) {
     self.generation = generation
     self.sealed = sealed
     self.expiresAt = expiresAt
+    self.updatedAt = updatedAt
+  }
+
+  /// How long before its end an access token is renewed at most.
+  public static let marginSecondsMax: Int64 = 300
+
+  /// From when on the access token is to be renewed: the smaller of 300 s and a tenth of its life
+  /// before its end; nil for one that does not end.
+  public var dueAt: UnixTime? {
+    guard let expiresAt else { return nil }
+    let life = max(expiresAt.seconds - (updatedAt ?? expiresAt).seconds, 0)
+    return expiresAt.advanced(bySeconds: -min(Self.marginSecondsMax, life / 10))
   }
 }
 
@@ -44,12 +60,13 @@ public struct TokenStore {
   /// The blob of a connection, or nil.
   public func blob(of connection: String) throws(DatabaseError) -> TokenBlob? {
     try database.first(
-      "SELECT generation, sealed, expires_at FROM token_blobs WHERE connection_id = ?",
+      "SELECT generation, sealed, expires_at, updated_at FROM token_blobs WHERE connection_id = ?",
       .text(connection)
     ) { (row) throws(DatabaseError) in
       TokenBlob(
         generation: UInt64(bitPattern: try row.integer(0)), sealed: try row.blob(1),
-        expiresAt: try row.optionalInteger(2).map { UnixTime(seconds: $0) })
+        expiresAt: try row.optionalInteger(2).map { UnixTime(seconds: $0) },
+        updatedAt: UnixTime(seconds: try row.integer(3)))
     }
   }
 
@@ -126,7 +143,10 @@ public struct TokenStore {
   @discardableResult
   public func shred(_ connection: String) throws(DatabaseError) -> Bool {
     try database.execute("DELETE FROM token_blobs WHERE connection_id = ?", .text(connection))
-    return database.changes == 1
+    let wasThere = database.changes == 1
+    try database.execute("DELETE FROM refresh_journal WHERE connection_id = ?", .text(connection))
+    try database.execute("DELETE FROM refresh_state WHERE connection_id = ?", .text(connection))
+    return wasThere
   }
 
   /// Up to `limit` connections that have a blob, in order, after `last`: for the sweep of orphans.

@@ -17,7 +17,7 @@ import Testing
   private func blob(_ generation: UInt64, bytes: Int = 314) -> TokenBlob {
     TokenBlob(
       generation: generation, sealed: Randomness.bytes(count: bytes),
-      expiresAt: UnixTime(seconds: 1_900_000_000))
+      expiresAt: UnixTime(seconds: 1_900_000_000), updatedAt: now)
   }
 
   @Test("gives back what it stored") func reading() throws {
@@ -30,7 +30,8 @@ import Testing
     #expect(try store.blob(of: connection) == first)
     let lent = try store.withBlob(of: connection) {
       (generation, end, sealed) throws(DatabaseError) in
-      TokenBlob(generation: generation, sealed: [UInt8](sealed), expiresAt: end)
+      TokenBlob(
+        generation: generation, sealed: [UInt8](sealed), expiresAt: end, updatedAt: now)
     }
     #expect(lent == first)
     #expect(try store.shred(connection))

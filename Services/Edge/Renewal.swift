@@ -1,0 +1,106 @@
+// What the edge does when a service's tokens end soon or were refused: it asks the scheduler, which
+// alone exchanges refresh tokens, and reads the store again. While a token still works, a request
+// does not wait for its successor, and goes on with it when there is none.
+
+import Bytes
+import Clocks
+import EventLoop
+import HTTPServer
+import RPC
+import Vault
+
+extension EdgeHandler {
+  /// A request may take this long to be worth waiting for an exchange.
+  private static let patience = Duration.seconds(40)
+
+  /// The connection with tokens later than those of `resolved`, or as it is while these still work.
+  /// - Parameters:
+  ///   - key: The connection's data key as calls carry it.
+  ///   - wasRefused: Whether the service refused the access token.
+  /// - Throws: `needsReauthorization`, `refreshLater`, or what finding the connection again says.
+  func renew(
+    _ resolved: ResolvedCredential, key: String, wasRefused: Bool
+  ) async throws(Refusal) -> ResolvedCredential {
+    let mayGoOn = !wasRefused && resolved.secondsLeft(at: .now) > 0
+    let answer: RefreshCall.Response
+    do throws(RPCError) {
+      answer = try await world.scheduler.call(
+        RefreshCall.self,
+        .init(
+          connectionID: resolved.credential.connectionID.text,
+          generation: Int64(clamping: resolved.blob.generation), dataKey: key,
+          wasRefused: wasRefused), within: Self.patience)
+    } catch {
+      guard mayGoOn else { throw .refreshLater(retryAfterSeconds: 2) }
+      return resolved
+    }
+    switch answer.outcome {
+    case .fresh:
+      resolver.forget(resolved.lookup)
+      return try resolver.find(resolved.lookup, service: resolved.service, now: loop.now)
+    case .unrefreshable:
+      guard !wasRefused else { throw .needsReauthorization }
+      return resolved
+    case .needsReauthorization:
+      guard mayGoOn else { throw .needsReauthorization }
+      return resolved
+    case .later:
+      guard mayGoOn else {
+        throw .refreshLater(retryAfterSeconds: Int(clamping: answer.retryAfterSeconds ?? 2))
+      }
+      return resolved
+    }
+  }
+
+  /// Has the tokens renewed beside the requests that still use them; once at a time.
+  func renewBeside(_ resolved: ResolvedCredential, key: String) {
+    guard !resolved.isRenewing else { return }
+    resolved.isRenewing = true
+    let handler = LoopBound(here: self, on: loop)
+    let held = LoopBound(here: resolved, on: loop)
+    loop.spawn {
+      _ = try? await handler.value.renew(held.value, key: key, wasRefused: false)
+      held.value.isRenewing = false
+    }
+  }
+}
+
+/// A request whose tokens are to be renewed before it is sent.
+final class RenewFirst: Exchange {
+  private let handler: EdgeHandler
+  private let connection: ServerConnection
+  private let resolved: ResolvedCredential
+  private let secret: CredentialSecret
+  private let call: MCPCall
+  private var inner: MCPExchange?
+
+  init(
+    _ call: MCPCall, _ resolved: ResolvedCredential, secret: consuming CredentialSecret,
+    on connection: ServerConnection, handler: EdgeHandler
+  ) {
+    self.handler = handler
+    self.connection = connection
+    self.resolved = resolved
+    self.secret = consume secret
+    self.call = call
+  }
+
+  func advance() -> Progress { inner?.advance() ?? .needsTask }
+
+  func work() async -> Progress {
+    if let inner { return await inner.work() }
+    do throws(Refusal) {
+      let key = try handler.unwrap(resolved, secret).base64URL
+      let renewed = try await handler.renew(resolved, key: key, wasRefused: false)
+      let exchange = try handler.prepare(renewed, secret, call, connection)
+      inner = exchange
+      let progress = exchange.advance()
+      if case .needsTask = progress { return await exchange.work() }
+      return progress
+    } catch {
+      return .done(
+        persists: await handler.answer(
+          error, form: call.form, service: resolved.service, to: connection))
+    }
+  }
+}

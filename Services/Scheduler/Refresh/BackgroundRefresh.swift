@@ -1,0 +1,120 @@
+// Keeps the tokens of managed connections fresh: walks through them, finds those that are due, and
+// refreshes them, the ones that end first before the others. Each data key comes from auth for one
+// refresh. Zero-knowledge connections are not touched: nobody here can open them.
+
+import Accounts
+import Clocks
+import Database
+import Logging
+import Providers
+import RPC
+import Synchronization
+import Vault
+
+/// The refresher that nobody asks.
+final class BackgroundRefresh: Sendable {
+  /// Between two walks at most.
+  static let walkSeconds: Int64 = 30
+  private static let pageMax = 256
+  private static let atOnceMax = 64
+
+  private let parts: Refresher.Parts
+  private let refresher: Refresher
+  private let auth: RPCClient
+  private let counts = Mutex((managed: Int64(0), due: Int64(0)))
+
+  init(parts: Refresher.Parts, refresher: Refresher, auth: RPCClient) {
+    self.parts = parts
+    self.refresher = refresher
+    self.auth = auth
+  }
+
+  /// Managed connections, and those found due, at the last walk.
+  var latest: (managed: Int64, due: Int64) { counts.withLock { $0 } }
+
+  /// Tokens that wait for a background refresh.
+  private struct Due: Sendable {
+    let facts: ConnectionFacts
+    let generation: UInt64
+    let endsAt: UnixTime?
+    let at: UnixTime
+  }
+
+  /// Walks for ever.
+  func run() async {
+    while true {
+      var wait = Self.walkSeconds
+      do throws(DatabaseError) {
+        let (due, next) = try await walk(at: .now)
+        await refresh(due)
+        if let next { wait = min(max(next.seconds - UnixTime.now.seconds, 1), wait) }
+      } catch {
+        parts.log.warning("refresh_walk_failed", ["reason": .literal(error.label)])
+      }
+      await parts.pause(.seconds(wait))
+    }
+  }
+
+  /// The due tokens, those that end first in front, and when the next ones are due.
+  private func walk(
+    at now: UnixTime
+  ) async throws(DatabaseError) -> (due: [Due], next: UnixTime?) {
+    var last = ""
+    var due: [Due] = []
+    var next: UnixTime?
+    var managed: Int64 = 0
+    while true {
+      let after = last
+      let page = try await parts.bindery.run { (database) throws(DatabaseError) in
+        try ConnectionFacts.managed(after: after, limit: Self.pageMax, in: database)
+      }
+      guard let end = page.last else { break }
+      let gates = parts.gates
+      let found = try await parts.tokens.run { (database) throws(DatabaseError) in
+        var found: [Due] = []
+        for facts in page {
+          guard let blob = try TokenStore(database).blob(of: facts.connection) else { continue }
+          let ledger = RefreshLedger(database)
+          let at = DueDate.next(
+            connection: facts.connection, blob: blob,
+            state: try ledger.state(of: facts.connection),
+            isOpen: try ledger.isOpen(facts.connection, generation: blob.generation),
+            rules: gates.rules(of: facts.service))
+          guard let at else { continue }
+          found.append(
+            Due(facts: facts, generation: blob.generation, endsAt: blob.expiresAt, at: at))
+        }
+        return found
+      }
+      managed += Int64(page.count)
+      due += found.filter { $0.at <= now }
+      let later = found.filter { $0.at > now }.map(\.at).min()
+      if let later { next = next.map { min($0, later) } ?? later }
+      last = end.connection
+    }
+    due.sort { ($0.endsAt ?? $0.at) < ($1.endsAt ?? $1.at) }
+    let totals = (managed: managed, due: Int64(due.count))
+    counts.withLock { $0 = totals }
+    return (due, next)
+  }
+
+  private func refresh(_ due: [Due]) async {
+    await withTaskGroup(of: Void.self) { group in
+      for (index, item) in due.enumerated() {
+        if index >= Self.atOnceMax { await group.next() }
+        group.addTask { await self.refresh(item) }
+      }
+    }
+  }
+
+  private func refresh(_ item: Due) async {
+    let answer: UnwrapCall.Response
+    do throws(RPCError) {
+      answer = try await auth.call(UnwrapCall.self, .init(connectionID: item.facts.connection))
+    } catch { return }  // auth is away or the connection is: the next walk sees
+    guard let key = DataKey(base64URL: answer.dataKey) else { return }
+    _ = await refresher.refresh(
+      item.facts.connection, generation: item.generation, key: key, wasRefused: false,
+      urgency: .background)
+  }
+}

@@ -1,0 +1,111 @@
+// Exchanges refresh tokens: the only place of the system that does. For each connection one exchange
+// at a time, over all processes; the intent is durable before anything is sent, the answer before
+// anything else is done with it. A caller that goes away cancels nothing.
+
+import Accounts
+import Clocks
+import Configuration
+import Database
+import HTTPClient
+import HTTPCodec
+import Logging
+import OAuth
+import Providers
+import RPC
+import Synchronization
+import Vault
+
+/// The keeper of tokens.
+actor Refresher {
+  typealias Outcome = RefreshCall.Response
+
+  /// What the refresher works with.
+  struct Parts: Sendable {
+    let bindery: DatabaseThread
+    let tokens: DatabaseThread
+    let locks: RefreshLocks
+    let gates: ProviderGates
+    let fetch: any Fetching
+    let metrics: RefreshMetrics
+    let log: Log
+    /// Our clients with a secret from the settings, by service.
+    let clients: [String: OAuthClient]
+    let pause: @Sendable (Duration) async -> Void
+    /// For how long another process that has the lock is waited for.
+    var lockPatience = Duration.seconds(25)
+  }
+
+  private let parts: Parts
+  private var underWay: [String: Task<Outcome, Never>] = [:]
+
+  init(_ parts: Parts) { self.parts = parts }
+
+  /// How many refreshes are under way.
+  var count: Int { underWay.count }
+
+  /// Makes sure that the store holds a later generation than `generation`, or says why not.
+  func refresh(
+    _ connection: String, generation: UInt64, key: consuming DataKey, wasRefused: Bool,
+    urgency: Urgency
+  ) async -> Outcome {
+    if let task = underWay[connection] { return await task.value }
+    let held = HeldKey(key)
+    let run = RefreshRun(
+      parts: parts, connection: connection, generation: generation, key: held,
+      wasRefused: wasRefused, urgency: urgency)
+    let task = Task { await run.run() }
+    underWay[connection] = task
+    parts.metrics.underWay.set(Int64(underWay.count))
+    let outcome = await task.value
+    underWay[connection] = nil
+    parts.metrics.underWay.set(Int64(underWay.count))
+    return outcome
+  }
+
+  /// Waits for the exchanges under way.
+  func finish(until deadline: Instant) async {
+    while !underWay.isEmpty, Instant.now < deadline { await parts.pause(.milliseconds(20)) }
+  }
+}
+
+/// A data key shared by reference for the length of one refresh.
+final class HeldKey: Sendable {
+  let key: DataKey
+
+  init(_ key: consuming DataKey) { self.key = key }
+}
+
+/// The gates of all providers, made when first needed.
+final class ProviderGates: Sendable {
+  private let catalogue: @Sendable () -> Catalogue
+  private let pause: @Sendable (Duration) async -> Void
+  private let gates = Mutex<[String: ProviderGate]>([:])
+
+  init(
+    catalogue: @escaping @Sendable () -> Catalogue,
+    pause: @escaping @Sendable (Duration) async -> Void
+  ) {
+    self.catalogue = catalogue
+    self.pause = pause
+  }
+
+  /// The rules of a service; the standard ones when it left the catalogue.
+  func rules(of service: String) -> RefreshRules { catalogue()[service]?.refresh ?? .standard }
+
+  /// Where a token of `service` may be sent: a service that left the catalogue has only what a
+  /// stranger named.
+  func policy(of service: String, for url: WebURL) -> AddressPolicy {
+    catalogue()[service]?.policy(for: url) ?? .strangerNamed(allowsLoopback: false)
+  }
+
+  /// The gate of a service.
+  func gate(of service: String) -> ProviderGate {
+    let rate = rules(of: service).maxPerSecond
+    return gates.withLock { gates in
+      if let gate = gates[service] { return gate }
+      let gate = ProviderGate(perSecond: rate, pause: pause)
+      gates[service] = gate
+      return gate
+    }
+  }
+}

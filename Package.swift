@@ -154,7 +154,9 @@ let package = Package(
     tests("HTTPCodecTests", ["Bytes", "Posix", "HTTPCodec"]),
     tests("StrictJSONTests", ["StrictJSON"]),
     tests("ProvidersTests", ["HTTPCodec", "Providers"]),
-    tests("OAuthTests", ["Clocks", "HTTPCodec", "Providers", "OAuth"]),
+    tests(
+      "OAuthTests",
+      ["Clocks", "Posix", "HTTPCodec", "HTTPClient", "Providers", "Transport", "OAuth"]),
     tests("LoggingTests", ["Bytes", "Clocks", "Posix", "Logging"]),
     tests(
       "AccountsTests",

@@ -27,6 +27,8 @@ final class EdgeHandler: ExchangeHandler {
   let engine = SealEngine()
   let record = LoopRecord()
   let streams = StreamRegistry()
+  /// Revoked connections whose providers are being told.
+  var partings: Set<String> = []
   /// The catalogue as it is now; see `Edge.reload`.
   var services: UpstreamTable
   private let authLane: UpstreamLane
@@ -179,7 +181,10 @@ final class EdgeHandler: ExchangeHandler {
       if let end = found.credential.expiresAt, end <= .now { throw .credentialRefused }
       return found
     } catch {
-      if error == .credentialRefused { lookup.withBytes { noteBad(call, $0) } }
+      if error == .credentialRefused {
+        lookup.withBytes { noteBad(call, $0) }
+        endParted(lookup, secret)
+      }
       throw error
     }
   }

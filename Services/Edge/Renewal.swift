@@ -2,6 +2,7 @@
 // alone exchanges refresh tokens, and reads the store again. While a token still works, a request
 // does not wait for its successor, and goes on with it when there is none.
 
+import Accounts
 import Bytes
 import Clocks
 import EventLoop
@@ -63,6 +64,29 @@ extension EdgeHandler {
       held.value.isRenewing = false
     }
   }
+
+  /// Somebody shows a credential whose connection was revoked: with its data key the provider can be
+  /// told at last. Nothing else comes of it; the credential is refused as any unknown one.
+  func endParted(_ lookup: Digest256, _ secret: borrowing CredentialSecret) {
+    guard partings.count < Self.partingsMax, let found = try? stores.lookup().parted(lookup),
+      !partings.contains(found.connectionID.text)
+    else { return }
+    let connection = found.connectionID.text
+    let wrap = PlacedValue(
+      found.wrap,
+      at: .credentialWrap(
+        credential: found.credentialID.text, connection: connection, owner: found.ownerID.text))
+    guard let key = try? engine.unwrap(wrap, with: secret).base64URL else { return }
+    partings.insert(connection)
+    let handler = LoopBound(here: self, on: loop)
+    loop.spawn {
+      _ = try? await handler.value.world.scheduler.call(
+        RevokeUpstreamCall.self, .init(connectionID: connection, dataKey: key))
+      handler.value.partings.remove(connection)
+    }
+  }
+
+  private static let partingsMax = 64
 }
 
 /// A request whose tokens are to be renewed before it is sent.

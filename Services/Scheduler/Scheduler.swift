@@ -64,6 +64,11 @@ struct Scheduler: ServiceBody {
         request.connectionID, generation: UInt64(request.generation), key: key,
         wasRefused: request.wasRefused, urgency: .onDemand)
     }
+    let revoker = UpstreamRevoker(parts, catalogue: catalogue, shredder: shredder, auth: auth)
+    handlers.answer(RevokeUpstreamCall.self) { (request, _) throws(Refusal) in
+      guard let key = DataKey(base64URL: request.dataKey) else { throw .malformedRequest }
+      return .init(outcome: await revoker.revoke(request.connectionID, key: key))
+    }
     handlers.answer(ShredCall.self) { (request, _) throws(Refusal) in
       let outcome: Shredder.Outcome
       do throws(DatabaseError) {
@@ -77,7 +82,9 @@ struct Scheduler: ServiceBody {
     }
     try await runtime.answerCalls(handlers)
     let jobs = JobBoard(runtime, bindery: bindery)
-    try await jobs.start([.orphanBlobs(shredder, runtime.readiness)])
+    try await jobs.start([
+      .orphanBlobs(shredder, runtime.readiness), .upstreamRevocations(revoker),
+    ])
     runtime.loop.spawn { await checkpoints.watch() }
     let background = BackgroundRefresh(parts: parts, refresher: refresher, auth: auth)
     runtime.readiness.report("managed_connections") { background.latest.managed }

@@ -5,6 +5,7 @@
 import Clocks
 import Database
 import Posix
+import Vault
 
 /// What the edge needs to know about a credential that it was shown.
 public struct EdgeCredential: Sendable {
@@ -67,6 +68,11 @@ public final class EdgeLookup {
     }
     guard let found else { return nil }
     return found.value.credential(mark: found.mark)
+  }
+
+  /// What is left of a credential whose connection was revoked before its provider was told.
+  public func parted(_ lookup: Digest256) throws(AccountError) -> PartedCredential? {
+    try PartedCredential.find(lookup, in: connection)
   }
 
   /// Whether `credential`, found earlier, still stands: one load, or a read when that says so.

@@ -27,6 +27,18 @@ public struct PartedCredential: Sendable, Equatable {
     }
   }
 
+  /// Whose a revoked connection was, and at which service, while its provider is to be told.
+  public static func facts(
+    of connection: String, in database: Connection
+  ) throws(DatabaseError) -> (owner: String, service: String)? {
+    try database.first(
+      """
+      SELECT user_id, service FROM upstream_revocations
+      WHERE connection_id = ? AND state = 'pending'
+      """, .text(connection)
+    ) { (row) throws(DatabaseError) in (try row.text(0), try row.text(1)) }
+  }
+
   /// Up to `limit` revoked managed connections, longest waiting first, whose providers are to be
   /// told and whose data keys auth can unwrap.
   public static func managedConnections(

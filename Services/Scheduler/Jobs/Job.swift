@@ -9,11 +9,12 @@ import RPC
 
 /// The jobs of the scheduler.
 enum JobName: Int, MetricLabel {
-  case orphanBlobs
+  case orphanBlobs, upstreamRevocations
 
   var label: StaticString {
     switch self {
     case .orphanBlobs: "orphan_blobs"
+    case .upstreamRevocations: "upstream_revocations"
     }
   }
 }

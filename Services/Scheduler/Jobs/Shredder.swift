@@ -52,6 +52,11 @@ actor Shredder {
     return gone > 0 ? .shredded : .nothing
   }
 
+  /// Destroys the blob of a connection whose provider was told.
+  func destroyParted(_ connection: String) async throws(DatabaseError) -> Bool {
+    try await destroy([connection]) > 0
+  }
+
   /// Walks through all blobs and destroys the orphans; gives their number.
   func sweep() async throws(DatabaseError) -> Int {
     var last = ""

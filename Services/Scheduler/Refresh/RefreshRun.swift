@@ -95,7 +95,8 @@ struct RefreshRun: Sendable {
     if let next = state?.nextTryAt, next > now {
       throw .with(.init(.later, retryAfterSeconds: next.seconds - now.seconds))
     }
-    guard let grant = open(blob, owner: facts.owner), let tokenURL = WebURL(grant.tokenURL) else {
+    let opened = OAuthGrant.open(blob, connection: connection, owner: facts.owner, key: key)
+    guard let grant = opened, let tokenURL = WebURL(grant.tokenURL) else {
       throw .with(.init(.unrefreshable))
     }
     guard let refreshToken = grant.refreshToken else {
@@ -107,18 +108,6 @@ struct RefreshRun: Sendable {
     return Subject(
       facts: facts, blob: blob, failures: state?.failures ?? 0, grant: grant,
       refreshToken: refreshToken, tokenURL: tokenURL)
-  }
-
-  private func open(_ blob: TokenBlob, owner: String) -> OAuthGrant? {
-    let context = SealContext.tokenBlob(
-      connection: connection, owner: owner, generation: blob.generation)
-    var grant: OAuthGrant?
-    blob.sealed.withUnsafeBytes { sealed in
-      try? SealEngine().open(sealed, under: key.key, context: context) {
-        (plain) throws(SealError) in grant = OAuthGrant(tokenSet: plain)
-      }
-    }
-    return grant
   }
 
   // MARK: Exchange
@@ -177,20 +166,11 @@ struct RefreshRun: Sendable {
   }
 
   private func endpoint(_ subject: Subject) -> TokenEndpoint {
-    let grant = subject.grant
-    var secret = grant.clientSecret
-    // The operator may have changed the secret of a client that is set up by hand.
-    if let client = parts.clients[subject.facts.service],
-      client.id.utf8.elementsEqual(grant.clientID.utf8), let held = client.secret
-    {
-      secret = held.withBytes { String(decoding: $0, as: UTF8.self) }
-    }
+    let service = subject.facts.service
     return TokenEndpoint(
-      subject.tokenURL,
-      policy: parts.gates.policy(of: subject.facts.service, for: subject.tokenURL),
-      client: ClientIdentity(
-        id: grant.clientID, secret: secret, authentication: grant.clientAuthentication),
-      deadErrors: parts.gates.rules(of: subject.facts.service).deadErrors, fetch: parts.fetch)
+      subject.tokenURL, policy: parts.gates.policy(of: service, for: subject.tokenURL),
+      client: parts.identity(of: subject.grant, service: service),
+      deadErrors: parts.gates.rules(of: service).deadErrors, fetch: parts.fetch)
   }
 
   /// Seals the answer and makes it durable.
@@ -281,7 +261,37 @@ extension TokenFailure {
   }
 }
 
+extension Refresher.Parts {
+  /// Who we are at the service of a grant.
+  func identity(of grant: OAuthGrant, service: String) -> ClientIdentity {
+    var secret = grant.clientSecret
+    // The operator may have changed the secret of a client that is set up by hand.
+    if let client = clients[service], client.id.utf8.elementsEqual(grant.clientID.utf8),
+      let held = client.secret
+    {
+      secret = held.withBytes { String(decoding: $0, as: UTF8.self) }
+    }
+    return ClientIdentity(
+      id: grant.clientID, secret: secret, authentication: grant.clientAuthentication)
+  }
+}
+
 extension OAuthGrant {
+  /// The grant in `blob`; nil when the key does not open it or it holds none.
+  static func open(
+    _ blob: TokenBlob, connection: String, owner: String, key: HeldKey
+  ) -> OAuthGrant? {
+    let context = SealContext.tokenBlob(
+      connection: connection, owner: owner, generation: blob.generation)
+    var grant: OAuthGrant?
+    blob.sealed.withUnsafeBytes { sealed in
+      try? SealEngine().open(sealed, under: key.key, context: context) {
+        (plain) throws(SealError) in grant = OAuthGrant(tokenSet: plain)
+      }
+    }
+    return grant
+  }
+
   /// This grant with what an answer brought: what it does not mention stays.
   func renewed(by answer: TokenAnswer, rules: RefreshRules, at now: UnixTime) -> OAuthGrant {
     var next = self

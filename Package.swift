@@ -71,7 +71,8 @@ let package = Package(
       resources: [
         .embedInCode("0001_bindery_initial.sql"), .embedInCode("0002_tokens_initial.sql"),
         .embedInCode("0003_stripe_inbox.sql"), .embedInCode("0004_connect.sql"),
-        .embedInCode("0005_refresh.sql"), .embedInCode("0007_jobs.sql"),
+        .embedInCode("0005_refresh.sql"), .embedInCode("0006_rotation.sql"),
+        .embedInCode("0007_jobs.sql"),
       ], swiftSettings: settings),
     library(
       "Database",

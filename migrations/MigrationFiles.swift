@@ -22,6 +22,7 @@ public struct MigrationFile: Sendable {
     MigrationFile(name: "0003_stripe_inbox", text: PackageResources._003_stripe_inbox_sql),
     MigrationFile(name: "0004_connect", text: PackageResources._004_connect_sql),
     MigrationFile(name: "0005_refresh", text: PackageResources._005_refresh_sql),
+    MigrationFile(name: "0006_rotation", text: PackageResources._006_rotation_sql),
     MigrationFile(name: "0007_jobs", text: PackageResources._007_jobs_sql),
   ]
 }

@@ -24,7 +24,7 @@ struct Auth: ServiceBody {
   private let server: WebServer
   private let databases: [DatabaseThread]
   private let settings: AuthSettings
-  private let keys: KeyAgent
+  private let keyReload: KeyReload
   private let catalogue: CurrentCatalogue
   private let log: Log
 
@@ -60,7 +60,7 @@ struct Auth: ServiceBody {
       ring: settings.masterKeys?.ring,
       environment: KeyEnvironment(rawValue: settings.secretPrefix) ?? .live)
     let catalogue = CurrentCatalogue(settings.catalogue)
-    let accounts = SQLiteAccounts(bindery)
+    let accounts = SQLiteAccounts(bindery, sealing: keys)
     let parts = AuthAPI.Parts(
       settings: settings, accounts: accounts, tokens: tokens,
       signingKeys: signingKeys, keys: keys, epochs: epochs, catalogue: catalogue,
@@ -72,11 +72,23 @@ struct Auth: ServiceBody {
     let server = try await runtime.serve(
       AuthAPI(parts), on: settings.listener,
       socket: settings.common.httpSocketPath(of: .auth), bodyBytesMax: bodyBytesMax)
-    try await runtime.answerCalls()
-    let watch = KeyWatch(connections: accounts, keys: keys, runtime: runtime)
+    let watch = KeyWatch(store: accounts, keys: keys, runtime: runtime)
     runtime.loop.spawn { await watch.run() }
+    let rotator = KeyRotator(
+      store: accounts, keys: keys,
+      around: KeyRotator.Surroundings(
+        log: runtime.log, metrics: runtime.metrics, pause: { await runtime.pause(for: $0) },
+        spawn: { runtime.loop.spawn($0) }))
+    let keyReload = KeyReload(
+      source: settings.masterKeys, keys: keys, store: accounts, rotator: rotator,
+      log: runtime.log)
+    rotator.kick()
+    var handlers = CallHandlers()
+    KeyCalls(keys: keys, store: accounts, rotator: rotator, reload: keyReload)
+      .answer(in: &handlers)
+    try await runtime.answerCalls(handlers)
     return Auth(
-      server: server, databases: [bindery, tokens], settings: settings, keys: keys,
+      server: server, databases: [bindery, tokens], settings: settings, keyReload: keyReload,
       catalogue: catalogue, log: runtime.log)
   }
 
@@ -98,10 +110,16 @@ struct Auth: ServiceBody {
   }
 
   func reload() async {
+    var isWhole = true
+    if settings.masterKeys?.file != nil {
+      do throws(KeyReloadProblem) { try await keyReload.run() } catch { isWhole = false }
+    }
     do throws(ConfigurationError) {
-      if let old = settings.masterKeys { keys.use(try old.reread().ring) }
       if let file = settings.catalogueFile { catalogue.replace(with: try file.read()) }
-      log.info("settings_reloaded")
-    } catch { log.error("settings_not_reloaded", error.logFields) }
+    } catch {
+      isWhole = false
+      log.error("settings_not_reloaded", error.logFields)
+    }
+    if isWhole { log.info("settings_reloaded") }
   }
 }

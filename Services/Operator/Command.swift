@@ -29,13 +29,15 @@ protocol Command {
 enum CommandFailure: Error {
   case usage(String)
   case configuration(ConfigurationError)
+  /// A file that a setting names is not as it must be: text of our own and public values only.
+  case fileRefused(String)
   /// Text of our own and public values only.
   case failed(String)
 
   var status: ExitStatus {
     switch self {
     case .usage: .usage
-    case .configuration: .configuration
+    case .configuration, .fileRefused: .configuration
     case .failed: .finding
     }
   }

@@ -8,7 +8,7 @@ enum Commands {
   static var all: [any Command.Type] {
     [
       UpCommand.self, DemoCommand.self, MigrateCommand.self, SettingsCommand.self,
-      GenerateKeyCommand.self, StatusCommand.self,
+      GenerateKeyCommand.self, RotateKeysCommand.self, StatusCommand.self,
     ]
   }
 
@@ -35,7 +35,7 @@ enum Commands {
       case .usage(let problem):
         console.complain("bindery \(name): \(printable(problem)); see bindery \(name) --help")
       case .configuration(let problem): console.complain("\(problem)")
-      case .failed(let problem): console.complain("bindery \(name): \(problem)")
+      case .failed(let problem), .fileRefused(let problem): console.complain("bindery \(name): \(problem)")
       }
       return error.status.rawValue
     }

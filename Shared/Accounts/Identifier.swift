@@ -53,6 +53,8 @@ public enum IdentifierKind {
   public enum Credential {}
   /// A sign-in.
   public enum Session {}
+  /// A re-wrapping under a new master key.
+  public enum Rotation {}
 }
 
 /// Names a person.
@@ -63,3 +65,5 @@ public typealias ConnectionID = Identifier<IdentifierKind.Connection>
 public typealias CredentialID = Identifier<IdentifierKind.Credential>
 /// Names a sign-in.
 public typealias SessionID = Identifier<IdentifierKind.Session>
+/// Names a re-wrapping under a new master key.
+public typealias RotationID = Identifier<IdentifierKind.Rotation>

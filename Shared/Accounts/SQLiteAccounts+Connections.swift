@@ -3,6 +3,7 @@
 
 import Clocks
 import Database
+import Vault
 
 /// Bounds of what one person may keep, whatever their plan: against floods, not for sale.
 public enum AccountLimits {
@@ -20,8 +21,10 @@ extension SQLiteAccounts {
     precondition((connection.keyStorageMode == .managed) == (managedWrap != nil))
     precondition(credential.record.connectionID == connection.id)
     return try await transaction { (database) throws(AccountError) in
-      try database.insert(
-        connection, serviceName: serviceName, managedWrap: managedWrap, credential: credential,
+      let wrap = try current(
+        managedWrap, at: .managedWrap(connection: connection.id.text, owner: connection.userID.text))
+      return try database.insert(
+        connection, serviceName: serviceName, managedWrap: wrap, credential: credential,
         now: connection.createdAt)
     }
   }
@@ -40,9 +43,10 @@ extension SQLiteAccounts {
         connection.takeOver(from: try database.connection(old, of: user))
         parting = try database.revoke(old, of: user, event: .connectionReplaced, now: now)
       }
+      let wrap = try current(
+        managedWrap, at: .managedWrap(connection: connection.id.text, owner: user.text))
       let written = try database.insert(
-        connection, serviceName: serviceName, managedWrap: managedWrap, credential: credential,
-        now: now)
+        connection, serviceName: serviceName, managedWrap: wrap, credential: credential, now: now)
       try database.insert(claim, connection: written.id, user: user, now: now)
       return Added(connection: written, replaced: parting)
     }
@@ -108,28 +112,6 @@ extension SQLiteAccounts {
         ManagedWrap(sealed: try RowReading.blob(row, 0), fingerprint: try RowReading.text(row, 1))
       }
     }
-  }
-
-  public func managedFingerprints()
-    async throws(AccountError) -> [(fingerprint: String, count: Int64)]
-  {
-    let found = try await snapshot { (database) throws(AccountError) in
-      try database.every(
-        """
-        SELECT managed_fingerprint, count(*) FROM connections
-        WHERE managed_fingerprint IS NOT NULL GROUP BY managed_fingerprint LIMIT 256
-        """, []
-      ) { (row) throws(AccountError) in
-        FingerprintCount(
-          fingerprint: try RowReading.text(row, 0), count: try RowReading.integer(row, 1))
-      }
-    }
-    return found.map { ($0.fingerprint, $0.count) }
-  }
-
-  private struct FingerprintCount: Sendable {
-    let fingerprint: String
-    let count: Int64
   }
 
   public func activity(

@@ -3,6 +3,7 @@
 
 import Clocks
 import Database
+import Vault
 
 extension SQLiteAccounts: RegistrationStore {
   public func registration(
@@ -23,6 +24,9 @@ extension SQLiteAccounts: RegistrationStore {
     _ registration: StoredRegistration, at place: RegistrationPlace, now: UnixTime
   ) async throws(AccountError) {
     _ = try await transaction { (database) throws(AccountError) in
+      let secret = try current(
+        registration.secret,
+        at: .registrationSecret(issuer: place.issuer, redirectURI: place.redirectURI))
       try database.change(
         """
         INSERT OR REPLACE INTO oauth_registrations (issuer, redirect_uri, client_id,
@@ -32,8 +36,8 @@ extension SQLiteAccounts: RegistrationStore {
         """,
         [
           .text(place.issuer), .text(place.redirectURI), .text(registration.clientID),
-          .text(registration.authentication), .optional(registration.secret?.sealed),
-          .optional(registration.secret?.fingerprint), .optional(registration.managementURI),
+          .text(registration.authentication), .optional(secret?.sealed),
+          .optional(secret?.fingerprint), .optional(registration.managementURI),
           .integer(now.seconds), .optional(registration.expiresAt?.seconds),
         ])
     }

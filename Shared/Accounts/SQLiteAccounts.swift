@@ -4,13 +4,30 @@
 
 import Clocks
 import Database
+import Vault
 
 /// The records in SQLite.
 public struct SQLiteAccounts: UserStore, SessionStore, ConnectionStore {
   let thread: DatabaseThread
+  private let sealing: (any MasterSealing)?
 
-  /// Reads and writes on `thread`, which has bindery.sqlite open for auth.
-  public init(_ thread: DatabaseThread) { self.thread = thread }
+  /// Reads and writes on `thread`, which has bindery.sqlite open for auth; `sealing` holds the
+  /// master keys.
+  public init(_ thread: DatabaseThread, sealing: (any MasterSealing)? = nil) {
+    self.thread = thread
+    self.sealing = sealing
+  }
+
+  /// What is stored for a value under a master key, asked for inside the transaction that stores
+  /// it, so that no row comes under a key that a rotation has left behind.
+  /// - Throws: `masterKeyGone` when nobody holds its key any more.
+  func current(
+    _ sealed: ManagedWrap?, at place: SealContext
+  ) throws(AccountError) -> ManagedWrap? {
+    guard let sealed, let sealing else { return sealed }
+    guard let current = sealing.current(sealed, at: place) else { throw .masterKeyGone }
+    return current
+  }
 
   /// Runs `body` in one immediate transaction.
   func transaction<Result: Sendable>(

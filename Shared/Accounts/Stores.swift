@@ -94,9 +94,6 @@ public protocol ConnectionStore: Sendable {
     _ id: ConnectionID, of user: UserID
   ) async throws(AccountError) -> ManagedWrap?
 
-  /// The master keys under which live connections are wrapped, and how many by each.
-  func managedFingerprints() async throws(AccountError) -> [(fingerprint: String, count: Int64)]
-
   /// The live credentials of a connection, oldest first.
   func credentials(
     of connection: ConnectionID, user: UserID

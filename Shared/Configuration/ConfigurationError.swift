@@ -15,11 +15,14 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
   public let problem: String
   /// Which service and field, when a catalogue is wrong.
   let catalogue: CatalogueError?
+  /// Which entry of a list, counted from 1, when one is wrong.
+  let entry: Int?
 
   /// `problem` is text of our source and names, never a value.
-  init(_ setting: String, _ problem: String) {
+  init(_ setting: String, _ problem: String, entry: Int? = nil) {
     self.setting = setting
     self.problem = problem
+    self.entry = entry
     catalogue = nil
   }
 
@@ -28,6 +31,7 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
     self.setting = "\(setting.name)"
     problem = "\(error)"
     catalogue = error
+    entry = nil
   }
 
   init(_ setting: Setting, _ problem: String) {
@@ -37,7 +41,8 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
   /// The same for a log line of a process that goes on with what it had.
   public var logFields: KeyValuePairs<StaticString, LogValue> {
     guard case .field(let service, let field, let problem)? = catalogue else {
-      return ["setting": .text(.place(setting))]
+      guard let entry else { return ["setting": .text(.place(setting))] }
+      return ["setting": .text(.place(setting)), "entry": .count(entry)]
     }
     return [
       "setting": .text(.place(setting)), "provider": .text(.place(service)),

@@ -51,11 +51,14 @@ public struct MasterKeys: Sendable {
     do throws(KeyRingError) {
       return try make()
     } catch {
-      throw ConfigurationError(setting, problem(error))
+      var entry: Int?
+      if case .entry(let number, _) = error { entry = number }
+      throw ConfigurationError(setting, problem(error), entry: entry)
     }
   }
 
-  private static func problem(_ error: KeyRingError) -> String {
+  /// What is wrong with a ring, as a sentence that names the entry and never its value.
+  public static func problem(_ error: KeyRingError) -> String {
     switch error {
     case .malformed: "must be a JSON array of {\"key\":\"<64 hex digits>\"}"
     case .empty: "has no key"

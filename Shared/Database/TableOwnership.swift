@@ -28,6 +28,7 @@ public struct TableOwnership: Sendable {
     "oauth_registrations": TableOwnership([.auth]),
     "parted_wraps": TableOwnership([.auth]),
     "upstream_revocations": TableOwnership([.auth]),
+    "key_rotations": TableOwnership([.auth]),
 
     // bindery.sqlite, written by the edge
     "credential_use": TableOwnership([.edge], erasers: [.auth]),

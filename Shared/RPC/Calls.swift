@@ -12,6 +12,8 @@ public enum CallName: Int, MetricLabel {
   case unwrap
   case revokeUpstream
   case revocationSettled
+  case keys
+  case rotate
 
   /// The name as it crosses the wire and stands in metrics.
   public var label: StaticString {
@@ -22,6 +24,8 @@ public enum CallName: Int, MetricLabel {
     case .unwrap: "unwrap"
     case .revokeUpstream: "revoke_upstream"
     case .revocationSettled: "revocation_settled"
+    case .keys: "keys"
+    case .rotate: "rotate"
     }
   }
 
@@ -43,6 +47,8 @@ public enum CallName: Int, MetricLabel {
       CallRule(callers: [.auth, .edge], answeredBy: [.scheduler], deadline: .seconds(20))
     case .revocationSettled:
       CallRule(callers: [.scheduler], answeredBy: [.auth], deadline: .seconds(5))
+    case .keys, .rotate:
+      CallRule(callers: [.operator], answeredBy: [.auth], deadline: .seconds(20))
     }
   }
 }
@@ -281,5 +287,116 @@ public enum RevocationSettledCall: Call {
   /// Nothing is answered in particular.
   public struct Response: Codable, Sendable, Equatable {
     public init() {}
+  }
+}
+
+// MARK: keys
+
+/// Which master keys does auth hold, by fingerprint, and what is sealed under them?
+public enum KeysCall: Call {
+  public static let name = CallName.keys
+
+  /// Nothing is asked in particular.
+  public struct Request: Codable, Sendable {
+    public init() {}
+  }
+
+  public typealias Response = KeyReport
+}
+
+/// The master keys that auth holds and the rows under them; never a key.
+public struct KeyReport: Codable, Sendable, Equatable {
+  /// How many rows of one column are under one key.
+  public struct Rows: Codable, Sendable, Equatable {
+    /// `table.column`.
+    public var column: String
+    public var fingerprint: String
+    public var count: Int64
+
+    public init(column: String, fingerprint: String, count: Int64) {
+      self.column = column
+      self.fingerprint = fingerprint
+      self.count = count
+    }
+  }
+
+  /// How far the newest rotation is.
+  public struct Rotation: Codable, Sendable, Equatable {
+    public var target: String
+    /// running, paused, completed, failed.
+    public var state: String
+    public var total: Int64
+    public var done: Int64
+    public var failed: Int64
+    public var rate: Int64?
+    public var startedAt: Int64
+    public var finishedAt: Int64?
+    public var reason: String?
+
+    public init(target: String, state: String, total: Int64, done: Int64, failed: Int64) {
+      self.target = target
+      self.state = state
+      self.total = total
+      self.done = done
+      self.failed = failed
+      startedAt = 0
+    }
+  }
+
+  /// The fingerprints of the keys held, in the order of the setting; the last one is active.
+  public var fingerprints: [String]
+  public var rows: [Rows]
+  /// The open one, or the one that ended last.
+  public var rotation: Rotation?
+
+  public init(fingerprints: [String], rows: [Rows], rotation: Rotation?) {
+    self.fingerprints = fingerprints
+    self.rows = rows
+    self.rotation = rotation
+  }
+}
+
+// MARK: rotate
+
+/// Change what the keys call tells of.
+public enum RotateCall: Call {
+  public static let name = CallName.rotate
+
+  /// What to do.
+  public struct Request: Codable, Sendable {
+    /// What may be asked for.
+    public enum Action: String, Codable, Sendable {
+      /// Read the key file again.
+      case reload
+      /// Bring all rows under the active key, whose fingerprint is given.
+      case start
+      /// Hold the rotation, and let it go on.
+      case pause, resume
+      /// Hold the key with this fingerprint no longer.
+      case retire
+    }
+
+    public var action: Action
+    public var fingerprint: String?
+    /// Rows a second at most; nil: no limit, or with `resume` the one it had.
+    public var rate: Int64?
+
+    public init(_ action: Action, fingerprint: String? = nil, rate: Int64? = nil) {
+      self.action = action
+      self.fingerprint = fingerprint
+      self.rate = rate
+    }
+  }
+
+  /// What came of it.
+  public struct Response: Codable, Sendable, Equatable {
+    /// Why nothing was done: a sentence of ours. Nil when it was.
+    public var problem: String?
+    public var report: KeyReport
+
+    public init(problem: String?, report: KeyReport) {
+      self.problem = problem
+      self.report = report
+    }
   }
 }

@@ -17,6 +17,8 @@ public final class Readiness: Sendable {
     var lifecycle: Lifecycle
     /// Conditions that do not hold, each with our own word for why.
     var broken: [Condition: StaticString] = [:]
+    /// Conditions that hold well enough to go on, each with our own word for what is wrong.
+    var degraded: [Condition: StaticString] = [:]
   }
 
   private let state: Mutex<State>
@@ -39,6 +41,11 @@ public final class Readiness: Sendable {
   /// Notes that a condition holds (again).
   public func note(holds condition: Condition) {
     _ = state.withLock { $0.broken.removeValue(forKey: condition) }
+  }
+
+  /// Notes what is wrong with a condition that does not stop the process, or that nothing is.
+  public func note(degraded condition: Condition, because reason: StaticString?) {
+    state.withLock { $0.degraded[condition] = reason }
   }
 
   /// Adds a number of public meaning to what `status` answers. `read` must not block.
@@ -76,9 +83,19 @@ public final class Readiness: Sendable {
 
   /// Conditions that do not hold, with reasons, in a fixed order.
   public var brokenConditions: [(name: String, reason: String)] {
-    let broken = state.withLock { $0.broken }
-    return Condition.allCases.compactMap { condition in
-      broken[condition].map { (condition.rawValue, $0.description) }
+    Self.named(state.withLock { $0.broken })
+  }
+
+  /// Conditions with which something is wrong that is no reason to be unready.
+  public var degradedConditions: [(name: String, reason: String)] {
+    Self.named(state.withLock { $0.degraded })
+  }
+
+  private static func named(
+    _ conditions: [Condition: StaticString]
+  ) -> [(name: String, reason: String)] {
+    Condition.allCases.compactMap { condition in
+      conditions[condition].map { (condition.rawValue, $0.description) }
     }
   }
 

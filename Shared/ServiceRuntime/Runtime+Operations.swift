@@ -60,14 +60,16 @@ struct OperationsHandler: RequestHandler {
 }
 
 extension Readiness {
-  /// What /readyz answers: state, what is broken, and which peers are reached. All of it is our
-  /// own words, so nothing needs escaping.
+  /// What /readyz answers: state, what is broken or degraded, and which peers are reached. All of it
+  /// is our own words, so nothing needs escaping.
   var document: [UInt8] {
     let broken = brokenConditions.map { "\"\($0.name)\":\"\($0.reason)\"" }
+    let degraded = degradedConditions.map { "\"\($0.name)\":\"\($0.reason)\"" }
     let peers = peerStates.map { "\"\($0.name)\":\($0.isConnected)" }
     return Array(
       """
       {"ready":\(isReady),"state":"\(word)","broken":{\(broken.joined(separator: ","))},\
+      "degraded":{\(degraded.joined(separator: ","))},\
       "peers":{\(peers.joined(separator: ","))}}
       """.utf8)
   }

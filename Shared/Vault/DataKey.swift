@@ -89,6 +89,29 @@ extension SealEngine {
     }
   }
 
+  /// What `sealed` holds, in the same place, under the active master key of `ring`. The plaintext
+  /// exists for the length of this call.
+  /// - Throws: `SealError.refused`, also when the ring does not have the key of `sealed`.
+  public func rewrap(
+    _ sealed: [UInt8], with ring: KeyRing, context: SealContext
+  ) throws(SealError) -> [UInt8] {
+    let fingerprint = sealed.withUnsafeBytes { KeyFingerprint(ofSealed: $0) }
+    guard let fingerprint, let old = ring[fingerprint] else { throw .refused }
+    var held: Secret?
+    try old.secret.withBytes { bytes throws(SealError) in
+      try open(
+        PlacedValue(sealed, at: context), mode: .managed, fingerprint: fingerprint, key: bytes
+      ) { plain throws(SealError) in held = Secret(copying: plain) }
+    }
+    guard let plain = held.take() else { throw .refused }
+    let master = ring.active
+    return plain.withBytes { plain in
+      master.secret.withBytes { bytes in
+        seal(plain, mode: .managed, fingerprint: master.fingerprint, key: bytes, context: context)
+      }
+    }
+  }
+
   /// `plaintext` under a data key.
   public func seal(
     _ plaintext: UnsafeRawBufferPointer, under key: borrowing DataKey, context: SealContext

@@ -22,14 +22,17 @@ public enum KeyFile {
   public static let bytesMax = 64 * 1024
 
   /// The contents of the file at `path`.
-  public static func read(_ path: String) throws(KeyFileError) -> Secret {
+  /// - Parameter anyOwner: whether it may be someone else's, as it is for root's tools.
+  public static func read(
+    _ path: String, anyOwner: Bool = false
+  ) throws(KeyFileError) -> Secret {
     let number = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
     guard number >= 0 else { throw errno == ELOOP ? .symbolicLink : .system(.last) }
     let file = Descriptor(owning: number)
     var facts = stat()
     guard fstat(file.number, &facts) == 0 else { throw .system(.last) }
     guard facts.st_mode & S_IFMT == S_IFREG else { throw .notARegularFile }
-    guard facts.st_uid == geteuid() else { throw .foreignOwner }
+    guard anyOwner || facts.st_uid == geteuid() else { throw .foreignOwner }
     guard facts.st_mode & 0o177 == 0 else { throw .openToOthers(mode: facts.st_mode & 0o777) }
     guard facts.st_size <= bytesMax else { throw .tooLarge }
     var contents = [UInt8](repeating: 0, count: Int(facts.st_size))
@@ -50,22 +53,54 @@ public enum KeyFile {
   /// Creates the file at `path`, mode 0600, with `contents`, durably and whole or not at all.
   /// - Throws: `exists` when the name is taken; nothing is ever overwritten.
   public static func create(_ path: String, contents: borrowing Secret) throws(KeyFileError) {
+    let draft = try draft(of: path, contents, as: nil)
+    defer { unlink(draft) }
+    // link(2), unlike rename(2), never replaces.
+    guard link(draft, path) == 0 else { throw errno == EEXIST ? .exists : .system(.last) }
+    try syncFolder(of: path)
+  }
+
+  /// Puts `contents` in the place of the file at `path`, durably and whole or not at all; owner,
+  /// group and mode stay.
+  public static func replace(_ path: String, contents: borrowing Secret) throws(KeyFileError) {
+    var facts = stat()
+    guard lstat(path, &facts) == 0 else { throw .system(.last) }
+    guard facts.st_mode & S_IFMT == S_IFREG else { throw .notARegularFile }
+    let draft = try draft(of: path, contents, as: facts)
+    guard rename(draft, path) == 0 else {
+      let reason = Errno.last
+      unlink(draft)
+      throw .system(reason)
+    }
+    try syncFolder(of: path)
+  }
+
+  /// A durable file beside `path`, private from its first moment on; what an earlier one that was
+  /// killed left there is gone.
+  private static func draft(
+    of path: String, _ contents: borrowing Secret, as original: stat?
+  ) throws(KeyFileError) -> String {
     let draft = path + ".new"
     unlink(draft)
     let number = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard number >= 0 else { throw .system(.last) }
     let file = Descriptor(owning: number)
-    defer { unlink(draft) }
-    let written = contents.withBytes { bytes in
-      write(file.number, bytes.baseAddress, bytes.count)
+    let written = contents.withBytes { write(file.number, $0.baseAddress, $0.count) }
+    let problem: Errno? =
+      if written != contents.count {
+        written < 0 ? .last : Errno(code: ENOSPC)
+      } else if let original, fchown(file.number, original.st_uid, original.st_gid) != 0 {
+        .last
+      } else if fchmod(file.number, original.map { $0.st_mode & 0o777 } ?? 0o600) != 0 {
+        .last
+      } else {
+        fsync(file.number) == 0 ? nil : .last
+      }
+    if let problem {
+      unlink(draft)
+      throw .system(problem)
     }
-    guard written == contents.count else {
-      throw .system(written < 0 ? .last : Errno(code: ENOSPC))
-    }
-    guard fchmod(file.number, 0o600) == 0, fsync(file.number) == 0 else { throw .system(.last) }
-    // link(2), unlike rename(2), never replaces.
-    guard link(draft, path) == 0 else { throw errno == EEXIST ? .exists : .system(.last) }
-    try syncFolder(of: path)
+    return draft
   }
 
   private static func syncFolder(of path: String) throws(KeyFileError) {
@@ -75,28 +110,5 @@ public enum KeyFile {
     guard number >= 0 else { throw .system(.last) }
     let descriptor = Descriptor(owning: number)
     guard fsync(descriptor.number) == 0 else { throw .system(.last) }
-  }
-}
-
-extension KeyRing {
-  /// The text of a ring with one fresh key, for a new key file.
-  public static func makeText() -> Secret {
-    let before: StaticString = "[{\"key\":\""
-    let after: StaticString = "\"}]\n"
-    let start = before.utf8CodeUnitCount
-    return Secret(count: start + 64 + after.utf8CodeUnitCount) { text in
-      for index in 0..<start { text[index] = before.utf8Start[index] }
-      for index in 0..<after.utf8CodeUnitCount {
-        text[start + 64 + index] = after.utf8Start[index]
-      }
-      withUnsafeTemporaryAllocation(byteCount: 32, alignment: 16) { key in
-        defer { wipe(key) }
-        Randomness.fill(key)
-        for index in 0..<64 {  // digits in place: no String keeps a copy
-          let digit = index % 2 == 0 ? key[index / 2] >> 4 : key[index / 2] & 15
-          text[start + index] = digit < 10 ? digit + 0x30 : digit - 10 + 0x61
-        }
-      }
-    }
   }
 }

@@ -97,6 +97,7 @@ enum Refusal: Error, Equatable {
     case .emailTaken: self = .emailTaken
     case .usersMaxReached: self = .usersMaxReached
     case .tooMany: self = .tooMany
+    case .masterKeyGone: self = .overloaded
     case .recordMalformed: self = .failed
     case .database(let error): self = error.isTransient ? .overloaded : .failed
     }

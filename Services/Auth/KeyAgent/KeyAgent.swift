@@ -17,7 +17,7 @@ struct ShownCredential: Sendable {
 
 /// Opens and makes wraps.
 final class KeyAgent: Sendable {
-  private let currentRing: Mutex<KeyRing?>
+  let currentRing: Mutex<KeyRing?>
   private let environment: KeyEnvironment
 
   init(ring: KeyRing?, environment: KeyEnvironment) {
@@ -25,7 +25,7 @@ final class KeyAgent: Sendable {
     self.environment = environment
   }
 
-  private var ring: KeyRing? { currentRing.withLock { $0 } }
+  var ring: KeyRing? { currentRing.withLock { $0 } }
 
   /// Whether managed key storage is possible.
   var isManagedOn: Bool { ring != nil }

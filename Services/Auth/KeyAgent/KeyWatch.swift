@@ -1,6 +1,6 @@
-// Looks every minute whether the master keys that live connections are wrapped under are all there.
-// A wrap under a key that nobody has any more is an alarm, never a reason to stop: everything else
-// goes on, and zero-knowledge connections never needed a master key.
+// Looks every minute whether the master keys that rows are sealed under are all there. A row under a
+// key that nobody has any more is an alarm and makes the process degraded, never a reason to stop:
+// everything else goes on, and zero-knowledge connections never needed a master key.
 
 import Accounts
 import Database
@@ -14,32 +14,35 @@ import Vault
 final class KeyWatch: Sendable {
   private static let minute = 4  // looks of 15 seconds
 
-  private let connections: any ConnectionStore
+  private let store: any RotationStore
   private let keys: KeyAgent
   private let runtime: Runtime
-  private let counts = Mutex<[(fingerprint: String, count: Int64)]>([])
+  private let counts = Mutex<[SealedCount]>([])
 
-  init(connections: any ConnectionStore, keys: KeyAgent, runtime: Runtime) {
-    self.connections = connections
+  init(store: any RotationStore, keys: KeyAgent, runtime: Runtime) {
+    self.store = store
     self.keys = keys
     self.runtime = runtime
     runtime.metrics.observed(
-      "bindery_auth_managed_connections", "Managed connections by the key they are wrapped under.",
+      "bindery_auth_master_sealed_rows", "Rows by the master key that they are sealed under.",
       label: "fingerprint"
-    ) { [weak self] in self?.latest.map { ($0.fingerprint, Double($0.count)) } ?? [] }
+    ) { [weak self] in self.map { Self.byKey($0.latest) } ?? [] }
     runtime.metrics.observed(
-      "bindery_auth_orphaned_connections", "Managed connections whose master key is missing."
-    ) { [weak self] in
-      self.map { Double($0.orphans(in: $0.latest).reduce(0) { $0 + $1.count }) }
-    }
+      "bindery_auth_orphaned_rows", "Rows whose master key is missing."
+    ) { [weak self] in self.map { Double($0.orphanedRows) } }
+    runtime.readiness.report("master_keys_held") { Int64(keys.fingerprints.count) }
+    runtime.readiness.report("orphaned_rows") { [weak self] in self?.orphanedRows ?? 0 }
   }
 
-  private var latest: [(fingerprint: String, count: Int64)] { counts.withLock { $0 } }
+  private var latest: [SealedCount] { counts.withLock { $0 } }
 
-  private func orphans(
-    in found: [(fingerprint: String, count: Int64)]
-  ) -> [(fingerprint: String, count: Int64)] {
-    found.filter { !keys.has($0.fingerprint) }
+  private var orphans: [SealedCount] { latest.filter { !keys.has($0.fingerprint) } }
+
+  private var orphanedRows: Int64 { orphans.reduce(0) { $0 + $1.count } }
+
+  private static func byKey(_ counts: [SealedCount]) -> [(String, Double)] {
+    Dictionary(counts.map { ($0.fingerprint, Double($0.count)) }, uniquingKeysWith: +)
+      .sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 
   /// Looks for ever; also notices that the database cannot be read any more.
@@ -47,23 +50,24 @@ final class KeyWatch: Sendable {
     var look = 0
     while true {
       do throws(AccountError) {
-        let found = try await connections.managedFingerprints()
+        let found = try await store.sealedCounts()
         counts.withLock { $0 = found }
         runtime.readiness.note(holds: .database)
-        if look % Self.minute == 0 { judge(found) }
+        runtime.readiness.note(
+          degraded: .keys, because: orphans.isEmpty ? nil : "master_key_missing")
+        if look % Self.minute == 0 { alarm() }
       } catch { note(error) }
       look += 1
       await runtime.pause(for: .seconds(15))
     }
   }
 
-  private func judge(_ found: [(fingerprint: String, count: Int64)]) {
-    for orphan in orphans(in: found) {
+  private func alarm() {
+    for orphan in orphans {
       runtime.log.error(
         "master_key_missing",
         [
-          "fingerprint": .text(.fingerprint(orphan.fingerprint)),
-          "connections": .count(orphan.count),
+          "fingerprint": .text(.fingerprint(orphan.fingerprint)), "rows": .count(orphan.count),
         ])
     }
   }

@@ -150,7 +150,7 @@ let package = Package(
     tests("BytesTests", ["Bytes"]),
     tests("MetricsTests", ["Metrics"]),
     tests("HouseTests", []),
-    tests("OperatorTests", ["Clocks", "Posix", "Providers", "bindery"]),
+    tests("OperatorTests", ["Clocks", "Posix", "Providers", "RPC", "Vault", "bindery"]),
     tests("ConfigurationTests", ["Posix", "HTTPCodec", "Vault", "Configuration"]),
     tests("HTTPCodecTests", ["Bytes", "Posix", "HTTPCodec"]),
     tests("StrictJSONTests", ["StrictJSON"]),
@@ -167,7 +167,7 @@ let package = Package(
       [
         "TestFolders", "Bytes", "Clocks", "HTTPCodec", "HTTPServer", "Posix", "Vault", "Accounts",
         "JOSE",
-        "Logging", "Metrics", "Database", "Providers", "Configuration", "bindery-auth",
+        "Logging", "Metrics", "Database", "Providers", "Configuration", "RPC", "bindery-auth",
       ]),
     tests("JOSETests", ["Bytes", "Clocks", "JOSE"]),
     tests(

@@ -35,7 +35,8 @@ enum Commands {
       case .usage(let problem):
         console.complain("bindery \(name): \(printable(problem)); see bindery \(name) --help")
       case .configuration(let problem): console.complain("\(problem)")
-      case .failed(let problem), .fileRefused(let problem): console.complain("bindery \(name): \(problem)")
+      case .failed(let problem), .fileRefused(let problem):
+        console.complain("bindery \(name): \(problem)")
       }
       return error.status.rawValue
     }

@@ -17,16 +17,22 @@ enum StatusCommand: Command {
     bindery status [--json]
 
     Asks the four services over their sockets in BINDERY_RUN_DIR. Ends with 0 when all are ready,
-    with 1 when one is not. Run it as the services' user, or as a member of their group.
+    with 1 when one is not or is degraded. Run it as the services' user, or as a member of their
+    group.
     Behind the state stand the counters that are not zero, summed over their labels; /metrics of
     the ops port has them all.
+    Below auth stand the master keys that it holds, by fingerprint, and the rows under each; a key
+    that rows need and that is missing is shown, and so is a rotation.
     Below the scheduler stand its jobs: how the last run ended, when the next is, what it counted.
     --json prints an array of {service, answer: null | {version, uptime_seconds, ready, state,
     peers, counters, jobs: null | [{name, running, outcome, finished_at, succeeded_at, next_at,
-    counts}]}}.
+    counts}], degraded: {what: why}, keys: null | {fingerprints, rows: [{column, fingerprint,
+    count}], rotation}}}.
     """
 
-  private typealias Answer = (service: Service, status: StatusCall.Response?)
+  private typealias Answer = (
+    service: Service, status: StatusCall.Response?, keys: KeyReport?
+  )
 
   static func run(
     _ arguments: inout Arguments, _ console: Console
@@ -36,7 +42,10 @@ enum StatusCommand: Command {
     let settings = try OperatorSettings.read(.take())
     let answers = try ask(settings.common)
     console.write(isJSON ? json(answers) : text(answers))
-    return answers.allSatisfy { $0.status?.ready == true } ? .good : .finding
+    let isGood = answers.allSatisfy { answer in
+      answer.status.map { $0.ready && ($0.degraded ?? [:]).isEmpty } ?? false
+    }
+    return isGood ? .good : .finding
   }
 
   private static func ask(_ common: CommonSettings) throws(CommandFailure) -> [Answer] {
@@ -61,24 +70,33 @@ enum StatusCommand: Command {
         } catch {
           answer = nil
         }
+        var keys: KeyReport?
+        if service == .auth, answer != nil {
+          keys = try? await client.call(KeysCall.self, KeysCall.Request())
+        }
         await client.stop()
-        answers.append((service, answer))
+        answers.append((service, answer, keys))
       }
       return answers
     }
   }
 
   private static func text(_ answers: [Answer]) -> String {
-    answers.map { service, status in
+    answers.map { service, status, keys in
       let name = service.rawValue.padded(to: 10)
       guard let status else { return "\(name) no answer\n" }
       let missing = status.peers.filter { !$0.value }.keys.sorted()
       let peers = missing.isEmpty ? "" : ", does not reach \(missing.joined(separator: ", "))"
       let state = status.ready || status.state != "ready" ? status.state : "not ready"
       return "\(name) \(state.padded(to: 9)) up \(status.uptimeSeconds) s, "
-        + "version \(status.version)\(peers)\(counters(service, status))\n"
+        + "version \(status.version)\(peers)\(degraded(status))\(counters(service, status))\n"
+        + (keys.map(KeyLines.text) ?? "")
         + (status.jobs ?? []).map { JobLine.text($0, now: .now) }.joined()
     }.joined()
+  }
+
+  private static func degraded(_ status: StatusCall.Response) -> String {
+    (status.degraded ?? [:]).sorted { $0.key < $1.key }.map { ", DEGRADED: \($0) \($1)" }.joined()
   }
 
   /// `, 12 requests, 1 refusals`: what is not zero, without what all names have in common.
@@ -92,7 +110,7 @@ enum StatusCommand: Command {
   }
 
   private static func json(_ answers: [Answer]) -> String {
-    let items = answers.map { service, status -> JSONValue in
+    let items = answers.map { service, status, keys -> JSONValue in
       var item: [(String, JSONValue)] = [("service", .text(service.rawValue))]
       item.append(
         (
@@ -107,6 +125,11 @@ enum StatusCommand: Command {
                 "counters",
                 .object(status.counters.sorted { $0.key < $1.key }.map { ($0, .integer($1)) })
               ), ("jobs", status.jobs.map { .array($0.map(JobLine.json)) } ?? .null),
+              (
+                "degraded",
+                .object(
+                  (status.degraded ?? [:]).sorted { $0.key < $1.key }.map { ($0, .text($1)) })
+              ), ("keys", keys.map(KeyLines.json) ?? .null),
             ])
           } ?? .null
         ))

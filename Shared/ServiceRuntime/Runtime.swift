@@ -150,6 +150,7 @@ extension StatusCall.Response {
       uptimeSeconds: readiness.uptimeSeconds, ready: readiness.isReady, state: readiness.word,
       peers: Dictionary(
         readiness.peerStates.map { ($0.name, $0.isConnected) }, uniquingKeysWith: { $1 }),
-      counters: metrics.totals.merging(readiness.counterValues) { $1 }, jobs: readiness.jobStates)
+      counters: metrics.totals.merging(readiness.counterValues) { $1 }, jobs: readiness.jobStates,
+      degraded: Dictionary(readiness.degradedConditions.map { ($0.name, $0.reason) }) { $1 })
   }
 }

@@ -45,14 +45,14 @@ final class Fixture: Sendable {
 
   func addConnection(
     of user: User, lookup: [UInt8] = SHA256Digest.of("lookup"), label: String = "",
-    managed: Bool = false
+    managed: Bool = false, through store: SQLiteAccounts? = nil
   ) async throws -> (ConnectionRecord, CredentialID) {
     let id = ConnectionID.random()
     let credential = NewCredential(
       record: CredentialRecord(
         id: .random(), connectionID: id, name: "first", createdAt: Self.now),
       lookup: lookup, wrap: [UInt8](repeating: 7, count: 314))
-    let record = try await accounts.addConnection(
+    let record = try await (store ?? accounts).addConnection(
       ConnectionRecord(
         id: id, userID: user.id, service: "linear", label: label, authType: .apiKey,
         keyStorageMode: managed ? .managed : .zeroKnowledge, createdAt: Self.now),
@@ -83,5 +83,13 @@ final class Fixture: Sendable {
         lookup: lookup ?? SHA256Digest.of(id.text), wrap: [UInt8](repeating: 7, count: 314)),
       claim: NewClaim(token: claim, sealed: [UInt8](repeating: 9, count: 570)),
       replacing: replacing)
+  }
+
+  /// The wrap under a master key as it stands in the row of a connection, alive or not.
+  func wrap(_ id: ConnectionID, of user: User) async throws -> ManagedWrap? {
+    do throws(AccountError) { return try await accounts.managedWrap(id, of: user.id) } catch {
+      guard error == .notFound else { throw error }
+      return nil
+    }
   }
 }

@@ -4,6 +4,7 @@
 import Bytes
 import Clocks
 import Glibc
+import Posix
 import Testing
 
 @testable import Vault
@@ -71,6 +72,69 @@ import Testing
   }
 }
 
+@Suite("Key ring as text") struct KeyRingTextTests {
+  private func ring(_ secret: borrowing Secret) throws -> KeyRing {
+    try secret.withBytes { text throws(KeyRingError) in try KeyRing(text: text) }
+  }
+
+  private func three() throws -> KeyRing {
+    let c = String(repeating: "0c", count: 32)
+    return try raw(Array(KeyRingTests.list([KeyRingTests.a, KeyRingTests.b, c]).utf8)) {
+      text throws(KeyRingError) in try KeyRing(text: text)
+    }
+  }
+
+  @Test("is read again as the same keys in the same order") func same() throws {
+    let ring = try three()
+    let text = ring.makeText()
+    let whole = text.withBytes { String(decoding: $0, as: UTF8.self) }
+    let c = String(repeating: "0c", count: 32)
+    #expect(whole == KeyRingTests.list([KeyRingTests.a, KeyRingTests.b.lowercased(), c]) + "\n")
+    #expect(try self.ring(text).keys.map(\.fingerprint) == ring.keys.map(\.fingerprint))
+  }
+
+  @Test("loses any key but the active one and the only one") func without() throws {
+    let ring = try three()
+    for index in 0..<2 {
+      let rest = try #require(ring.without(ring.keys[index].fingerprint))
+      #expect(
+        rest.keys.map(\.fingerprint) == [ring.keys[1 - index], ring.active].map(\.fingerprint))
+      #expect(try self.ring(rest.makeText()).keys.count == 2)
+    }
+    #expect(ring.without(ring.active.fingerprint) == nil)
+    #expect(ring.without(.zero) == nil)
+    let single = try self.ring(KeyRing.makeText())
+    #expect(single.without(single.active.fingerprint) == nil)
+  }
+
+  @Test("a value comes under the active key in its place, and only there") func rewrap() throws {
+    let ring = try three()
+    let older = try #require(ring.without(ring.keys[1].fingerprint))
+    let before = try raw(Array(KeyRingTests.list([KeyRingTests.b, KeyRingTests.a]).utf8)) {
+      text throws(KeyRingError) in try KeyRing(text: text)
+    }
+    let engine = SealEngine()
+    let key = DataKey.random()
+    let place = SealContext.managedWrap(connection: "c", owner: "o")
+    let wrap = engine.wrap(key, under: before, context: place)
+    let fresh = try engine.rewrap(wrap, with: ring, context: place)
+    #expect(fresh.withUnsafeBytes { KeyFingerprint(ofSealed: $0) } == ring.active.fingerprint)
+    #expect(fresh.count == wrap.count && fresh != wrap)
+    let isSame = try fresh.withUnsafeBytes {
+      try engine.unwrap($0, with: older, context: place).isEqual(to: key)
+    }
+    #expect(isSame)
+    let other = SealContext.managedWrap(connection: "d", owner: "o")
+    #expect(throws: SealError.refused) { try engine.rewrap(wrap, with: ring, context: other) }
+    var broken = wrap
+    broken[60] ^= 1
+    #expect(throws: SealError.refused) { try engine.rewrap(broken, with: ring, context: place) }
+    #expect(throws: SealError.refused) { try engine.rewrap([], with: ring, context: place) }
+    let stranger = try self.ring(KeyRing.makeText())
+    #expect(throws: SealError.refused) { try engine.rewrap(wrap, with: stranger, context: place) }
+  }
+}
+
 @Suite("Key file") struct KeyFileTests {
   let place: Place
 
@@ -108,6 +172,24 @@ import Testing
     #expect(throws: KeyFileError.self) { _ = try KeyFile.read(path + ".none") }
     truncate(path, KeyFile.bytesMax + 1)
     #expect(throws: KeyFileError.tooLarge) { _ = try KeyFile.read(path) }
+  }
+
+  @Test("is replaced whole, with its mode, past what a killed tool left") func replacing() throws {
+    let path = write("old", mode: 0o400)
+    _ = symlink("/etc/passwd", path + ".new")
+    var text = Array("new text".utf8)
+    try KeyFile.replace(path, contents: Secret(wiping: &text))
+    #expect(try KeyFile.read(path).withBytes { [UInt8]($0) } == Array("new text".utf8))
+    var facts = stat()
+    #expect(lstat(path, &facts) == 0 && facts.st_mode & 0o777 == 0o400)
+    #expect(place.names.filter { $0.hasPrefix("keys") } == ["keys.json"])
+    #expect(throws: KeyFileError.system(Errno(code: ENOENT))) {
+      try KeyFile.replace(path + ".none", contents: KeyRing.makeText())
+    }
+    symlink(path, path + ".link")
+    #expect(throws: KeyFileError.notARegularFile) {
+      try KeyFile.replace(path + ".link", contents: KeyRing.makeText())
+    }
   }
 
   @Test("is made once, private, and holds a sound ring") func making() throws {

@@ -1,5 +1,5 @@
-// The tool's line to auth about master keys: asks, waits for the answer, and says in words when there
-// is none. What crosses it are fingerprints and counts.
+// The tool's line to auth about master keys: asks, waits for the answer, and says in words when
+// there is none. What crosses it are fingerprints and counts.
 
 import Configuration
 import EventLoop

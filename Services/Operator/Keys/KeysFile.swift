@@ -1,6 +1,6 @@
-// The file of master keys as an operator has it: is it in a fit place, private, and sound? Files in a
-// git work tree are refused, because what is there is committed sooner or later. Changed whole or not
-// at all, by one tool at a time.
+// The file of master keys as an operator has it: is it in a fit place, private, and sound? Files in
+// a git work tree are refused, because what is there is committed sooner or later. Changed whole or
+// not at all, by one tool at a time.
 
 import Bytes
 import Configuration

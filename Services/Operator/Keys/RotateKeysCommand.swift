@@ -1,6 +1,6 @@
 // `bindery rotate-keys`: brings everything that is sealed under master keys under the active one,
-// while the services run, and takes keys that nothing needs any more out of the keys file. Auth does
-// the work and goes on with it when this tool ends; the tool checks, starts, watches and tells.
+// while the services run, and takes keys that nothing needs any more out of the keys file. Auth
+// does the work and goes on with it when this tool ends; the tool checks, starts, watches, tells.
 
 import Clocks
 import Configuration
@@ -21,15 +21,15 @@ enum RotateKeysCommand: Command {
     active. To rotate: append a key (bindery generate-key), run this, then remove the old key.
 
     The first form makes auth read F again and re-wraps every row that is sealed under another key;
-    requests go on meanwhile. It follows the work to its end; the work goes on without it, also after
-    a crash or restart of auth. --pause holds it, --resume lets it go on.
-    --remove takes a key out of F and out of auth. Refused for the active key, the only key, one that
-    is not in F, and one that a row or an open rotation still needs.
+    requests go on meanwhile. It follows the work to its end; the work goes on without it, also
+    after a crash or restart of auth. --pause holds it, --resume lets it go on.
+    --remove takes a key out of F and out of auth. Refused for the active key, the only key, one
+    that is not in F, and one that a row or an open rotation still needs.
     --dry-run says what would be done and changes nothing. --json prints one object a line.
 
-    Refused (78): an F that is inside a git work tree, a link or no regular file, open to others than
-    its owner, malformed, or not the file that auth reads. Run it as the services' user or as root.
-    Ends with 0 when all is done, with 1 when rows could not be re-wrapped or a key may not go.
+    Refused (78): an F that is inside a git work tree, a link or no regular file, open to others
+    than its owner, malformed, or not the file that auth reads. Run it as the services' user or as
+    root. Ends with 0 when all is done, with 1 when rows do not open or a key may not go.
     """
 
   static func run(
@@ -172,8 +172,8 @@ enum RotateKeysCommand: Command {
       teller.wouldRemove(text)
       return .good
     }
-    // Auth lets go first, when it is sure that no row needs the key; then the file. Ended in between,
-    // the tool leaves a key in the file that nothing needs.
+    // Auth lets go first, when it is sure that no row needs the key; then the file. Ended in
+    // between, the tool leaves a key in the file that nothing needs.
     let letGo = try auth.rotate(.retire, fingerprint: text)
     if let reason = letGo.problem { throw .failed("the key \(text) stays: \(reason)") }
     try file.remove(removed)

@@ -90,7 +90,8 @@ struct RotationTeller {
 
   func ended(_ rotation: KeyReport.Rotation, _ speed: Speed, _ report: KeyReport) {
     var text =
-      "re-wrapped \(rotation.done.grouped) rows, \(speed.rowsPerSecond.grouped) rows/s while watched"
+      "re-wrapped \(rotation.done.grouped) rows, "
+      + "\(speed.rowsPerSecond.grouped) rows/s while watched"
     if rotation.state == "completed" {
       text += "; all are under \(rotation.target)" + removable(rotation.target, report)
     } else if rotation.reason == "rows_unreadable" {

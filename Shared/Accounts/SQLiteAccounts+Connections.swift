@@ -22,7 +22,8 @@ extension SQLiteAccounts {
     precondition(credential.record.connectionID == connection.id)
     return try await transaction { (database) throws(AccountError) in
       let wrap = try current(
-        managedWrap, at: .managedWrap(connection: connection.id.text, owner: connection.userID.text))
+        managedWrap, at: .managedWrap(connection: connection.id.text, owner: connection.userID.text)
+      )
       return try database.insert(
         connection, serviceName: serviceName, managedWrap: wrap, credential: credential,
         now: connection.createdAt)

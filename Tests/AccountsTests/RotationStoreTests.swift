@@ -187,7 +187,8 @@ import Vault
     let place = RegistrationPlace(issuer: "https://a.example", redirectURI: "https://b.example")
     let registration = StoredRegistration(
       clientID: "c", authentication: "post",
-      secret: ManagedWrap(sealed: [UInt8](repeating: 3, count: 314), fingerprint: Self.old))
+      secret: ManagedWrap(sealed: [UInt8](repeating: 3, count: 314), fingerprint: Self.old),
+      managementURI: nil, expiresAt: nil)
     await #expect(throws: AccountError.masterKeyGone) {
       try await gone.keepRegistration(registration, at: place, now: Self.now)
     }

@@ -207,7 +207,8 @@ final class RotationRig: Sendable {
     try await rig.accounts.keepRegistration(
       StoredRegistration(
         clientID: "us", authentication: "post",
-        secret: ManagedWrap(sealed: secret, fingerprint: rig.fingerprint(0))), at: place, now: .now)
+        secret: ManagedWrap(sealed: secret, fingerprint: rig.fingerprint(0)),
+        managementURI: nil, expiresAt: nil), at: place, now: .now)
     #expect(
       Set(try await rig.accounts.sealedCounts().map(\.column)) == [
         .partedWrap, .registrationSecret,

@@ -202,8 +202,9 @@ let package = Package(
     tests(
       "SchedulerTests",
       [
-        "TestFolders", "Bytes", "Clocks", "Logging", "Metrics", "HTTPClient", "Database", "Vault",
-        "Providers", "OAuth", "Accounts", "bindery-scheduler",
+        "TestFolders", "Bytes", "Clocks", "Posix", "Logging", "Metrics", "HTTPCodec", "HTTPClient",
+        "RPC",
+        "Database", "Vault", "Providers", "OAuth", "Accounts", "Configuration", "bindery-scheduler",
       ]),
     tests("EventLoopTests", ["Clocks", "EventLoop"]),
     tests(

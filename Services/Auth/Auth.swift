@@ -68,7 +68,10 @@ struct Auth: ServiceBody {
       shredder: RemoteShredder(scheduler: scheduler, loop: runtime.loop, log: runtime.log),
       log: runtime.log,
       requests: runtime.metrics.counters(
-        "bindery_auth_requests_total", "Requests answered.", label: "class", by: StatusClass.self))
+        "bindery_auth_requests_total", "Requests answered.", label: "class", by: StatusClass.self),
+      newUser: settings.adminEmail.map {
+        NewUserNotice(recipient: $0, scheduler: scheduler, loop: runtime.loop, log: runtime.log)
+      })
     let server = try await runtime.serve(
       AuthAPI(parts), on: settings.listener,
       socket: settings.common.httpSocketPath(of: .auth), bodyBytesMax: bodyBytesMax)

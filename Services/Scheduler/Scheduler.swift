@@ -1,6 +1,6 @@
 // What the scheduler does from start to end: refresh tokens, keep the logs of both databases short,
-// destroy the blobs of connections that are gone. Nothing here listens on the network but the ops
-// port; a data key is here for the length of one refresh.
+// destroy the blobs of connections that are gone, send mails. Nothing here listens on the network but
+// the ops port; a data key is here for the length of one refresh.
 
 import Clocks
 import Configuration
@@ -80,11 +80,15 @@ struct Scheduler: ServiceBody {
       case .refused: throw .conflict
       }
     }
+    let mailer = try Mailer(settings, runtime, bindery: bindery)
+    mailer.answer(in: &handlers)
     try await runtime.answerCalls(handlers)
     let jobs = JobBoard(runtime, bindery: bindery)
+    mailer.onNews { [weak jobs] in jobs?.hurry(.mail) }
     try await jobs.start([
-      .orphanBlobs(shredder, runtime.readiness), .upstreamRevocations(revoker),
+      .orphanBlobs(shredder, runtime.readiness), .upstreamRevocations(revoker), .mail(mailer),
     ])
+    jobs.hurry(.mail)  // what the process before us was asked to send at once
     runtime.loop.spawn { await checkpoints.watch() }
     let background = BackgroundRefresh(parts: parts, refresher: refresher, auth: auth)
     runtime.readiness.report("managed_connections") { background.latest.managed }

@@ -1,6 +1,7 @@
 // Every call of the system, on one page: its name, who may make it, who answers it, how long
 // it may take, and what goes in and out. A call that is not here does not exist. The payloads
-// are JSON; a field may be added at any time, none may change its meaning.
+// are JSON; a field may be added at any time, none may change its meaning. What goes in and out of
+// those about mails and jobs is in JobCalls.swift.
 
 import Metrics
 
@@ -14,6 +15,7 @@ public enum CallName: Int, MetricLabel {
   case revocationSettled
   case keys
   case rotate
+  case mail
 
   /// The name as it crosses the wire and stands in metrics.
   public var label: StaticString {
@@ -26,6 +28,7 @@ public enum CallName: Int, MetricLabel {
     case .revocationSettled: "revocation_settled"
     case .keys: "keys"
     case .rotate: "rotate"
+    case .mail: "mail"
     }
   }
 
@@ -49,6 +52,8 @@ public enum CallName: Int, MetricLabel {
       CallRule(callers: [.scheduler], answeredBy: [.auth], deadline: .seconds(5))
     case .keys, .rotate:
       CallRule(callers: [.operator], answeredBy: [.auth], deadline: .seconds(20))
+    case .mail:
+      CallRule(callers: [.auth, .billing], answeredBy: [.scheduler], deadline: .seconds(5))
     }
   }
 }
@@ -110,32 +115,6 @@ public enum StatusCall: Call {
       self.jobs = jobs
       self.degraded = degraded
     }
-  }
-}
-
-/// How a job of the scheduler fares. Times are Unix seconds.
-public struct JobStatus: Codable, Sendable, Equatable {
-  public var name: String
-  public var running: Bool
-  /// How the last run ended: done, findings, failed; nil before the first.
-  public var outcome: String?
-  public var finishedAt: Int64?
-  public var succeededAt: Int64?
-  public var nextAt: Int64
-  /// What the last run counted.
-  public var counts: [String: Int64]
-
-  public init(
-    name: String, running: Bool, outcome: String?, finishedAt: Int64?, succeededAt: Int64?,
-    nextAt: Int64, counts: [String: Int64]
-  ) {
-    self.name = name
-    self.running = running
-    self.outcome = outcome
-    self.finishedAt = finishedAt
-    self.succeededAt = succeededAt
-    self.nextAt = nextAt
-    self.counts = counts
   }
 }
 

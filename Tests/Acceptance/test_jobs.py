@@ -2,11 +2,15 @@
 # however many schedulers there are, and are shown to the operator. Databases are changed by hand only
 # while the system is stopped, as an operator could.
 
+import email
+import email.policy
+import http.server
 import json
 import os
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 
 import pytest
@@ -14,7 +18,7 @@ from conftest import key
 from system import BIN, System, free_port, service
 from waiting import throughout, until
 
-JOBS = {"orphan_blobs"}
+JOBS = {"orphan_blobs", "upstream_revocations", "mail"}
 
 
 def status(system, *words):
@@ -128,3 +132,161 @@ def test_two_schedulers_run_a_job_once(own_system):
     finally:
         second.send_signal(signal.SIGTERM)
         second.wait(30)
+
+
+class PostOffice:
+    """SMTP2GO as far as we use it; `answer(request)` gives the status and body, or None to hang."""
+
+    def __init__(self):
+        self.requests, self.answer, self.released = [], self.accept, threading.Event()
+        office = self
+
+        class Desk(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                request = {"path": self.path, "key": self.headers["X-Smtp2go-Api-Key"],
+                           **json.loads(body)}
+                office.requests.append(request)
+                answer = office.answer(request)
+                if answer is None:
+                    office.released.wait(60)
+                    return
+                status, text = answer
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *words):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Desk)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def settings(self):
+        return {"SMTP2GO_API_URL": f"http://127.0.0.1:{self.server.server_address[1]}/v3",
+                "SMTP2GO_API_KEY": "api-canary-key", "MAIL_FROM": "Bindery <bindery@b.example>",
+                "ADMIN_NOTIFICATION_EMAIL": "operator@b.example"}
+
+    @staticmethod
+    def accept(request):
+        return 200, '{"request_id":"1","data":{"succeeded":1,"failed":0,"failures":[]}}'
+
+    def close(self):
+        self.released.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def office():
+    started = PostOffice()
+    yield started
+    started.close()
+
+
+def mails(system):
+    return rows(system, "SELECT recipient, state, tries, reason, body IS NULL FROM mail_queue")
+
+
+def test_a_mail_without_a_key_is_a_file_in_the_outbox(own_system):
+    system = own_system({"ADMIN_NOTIFICATION_EMAIL": "operator@b.example",
+                         "MAIL_FROM": "Bindéry <bindery@b.example>"})
+    person = system.person()
+    outbox = system.data / "outbox"
+    file = until(lambda: next(iter(outbox.glob("*.eml")), None), 10, "the file")
+    assert file.stat().st_mode & 0o777 == 0o600
+    message = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+    assert message["To"] == "operator@b.example" and message["From"] == "Bindéry <bindery@b.example>"
+    assert message["Subject"] == f"New account at {system.host}"
+    assert message.get_content().splitlines() == [
+        f"{person.email} has registered at {system.host}."]
+    until(lambda: mails(system) == [("operator@b.example", "sent", 1, None, 1)], 5, "the note")
+    assert list(outbox.iterdir()) == [file]
+
+
+def test_a_mail_goes_through_smtp2go_and_its_body_is_forgotten(own_system, office):
+    system = own_system(office.settings)
+    person = system.person()
+    until(lambda: mails(system) == [("operator@b.example", "sent", 1, None, 1)], 10, "the mail")
+    assert office.requests == [{
+        "path": "/v3/email/send", "key": "api-canary-key", "sender": "Bindery <bindery@b.example>",
+        "to": ["operator@b.example"], "subject": f"New account at {system.host}",
+        "text_body": f"{person.email} has registered at {system.host}.\n"}]
+    assert not list((system.data / "outbox").iterdir())
+    assert b"api-canary-key" not in system.log.read_bytes()
+    assert person.email.encode() not in system.log.read_bytes()
+
+
+def test_a_mail_that_is_refused_waits_stops_no_other_and_is_parked_at_last(own_system, office):
+    system = own_system(office.settings)
+    office.answer = lambda request: (500, "oops")
+    first = system.person()
+    until(lambda: mails(system) == [("operator@b.example", "waiting", 1, "failed_there", 0)], 10,
+          "the failed try")
+    office.answer = lambda request: (
+        (500, "oops") if first.email in request["text_body"] else office.accept(request))
+    second = system.person()
+    until(lambda: sorted(row[1] for row in mails(system)) == ["sent", "waiting"], 10, "the second")
+    assert second.email in office.requests[-1]["text_body"]
+    system.stop()
+    change(system, "UPDATE mail_queue SET next_try_at = 1, created_at = created_at - 259200 "
+                   "WHERE state = 'waiting'")
+    change(system, "DELETE FROM job_state")
+    system.start()
+    until(lambda: sorted(row[1] for row in mails(system)) == ["parked", "sent"], 10, "the parking")
+    job = until(lambda: (job := jobs(system)["mail"])["counts"].get("parked") and job, 5)
+    assert job["outcome"] == "findings" and job["counts"]["parked"] == 1
+    assert "1 parked" in status(system)[1]
+
+
+def kill_scheduler(system):
+    pid = system.pid("scheduler")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: system.pids().get("scheduler") not in (None, pid), 30, "the next scheduler")
+
+
+def test_a_mail_whose_answer_never_came_is_sent_again_and_one_that_was_answered_is_not(
+        own_system, office):
+    system = own_system(office.settings)
+    office.answer = lambda request: None
+    person = system.person()
+    until(lambda: office.requests, 10, "the first try")
+    office.answer = office.accept
+    kill_scheduler(system)
+    until(lambda: [row[1] for row in mails(system)] == ["sent"], 30, "the second try")
+    assert len(office.requests) == 2
+    assert all(person.email in request["text_body"] for request in office.requests)
+    kill_scheduler(system)
+    until(lambda: (jobs(system)["mail"]["finished_at"] or 0) > time.time() - 2, 60, "a later round")
+    assert len(office.requests) == 2
+
+
+def test_kills_at_random_lose_no_mail_and_double_at_most_one_each(own_system, office, dice):
+    system = own_system(office.settings)
+    count, kills = 60, 5
+
+    def slowly(request):
+        time.sleep(0.02)
+        return office.accept(request)
+
+    office.answer = slowly
+    system.stop()
+    for number in range(count):
+        change(system, "INSERT INTO mail_queue (id, dedupe_key, kind, recipient, subject, body, "
+               "created_at, next_try_at) VALUES (?, ?, 'new_user', 'a@b.example', 's', ?, 1, 1)",
+               f"00000000-0000-4000-8000-{number:012d}", f"k{number}", f"body {number}")
+    change(system, "UPDATE mail_queue SET created_at = ?", int(time.time()))
+    system.start()
+    for _ in range(kills):
+        seen = len(office.requests)
+        until(lambda: len(office.requests) > seen + dice.randrange(1, 6), 60, "some mails")
+        time.sleep(dice.random() * 0.02)
+        kill_scheduler(system)
+    until(lambda: all(row[1] == "sent" for row in mails(system)), 60, "all mails")
+    bodies = [request["text_body"] for request in office.requests]
+    assert set(bodies) == {f"body {number}" for number in range(count)}
+    assert len(bodies) <= count + kills

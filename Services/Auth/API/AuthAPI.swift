@@ -39,6 +39,8 @@ struct AuthAPI: RequestHandler {
     let shredder: any TokenShredder
     let log: Log
     let requests: Family<Counter, StatusClass>
+    /// Who is told of a new account; nil for nobody.
+    var newUser: NewUserNotice?
   }
 
   init(_ parts: Parts) {
@@ -52,7 +54,8 @@ struct AuthAPI: RequestHandler {
       cookie: SessionCookieField(publicURL: publicURL), origins: origins)
     signIn = SignIn(
       users: parts.accounts, sessions: parts.accounts, authentication: authentication,
-      isOn: settings.localAccounts, usersMax: settings.usersMax.map { Int64($0) })
+      isOn: settings.localAccounts, usersMax: settings.usersMax.map { Int64($0) },
+      newUser: parts.newUser)
     connect = ConnectByAPIKey(
       catalogue: parts.catalogue, connections: parts.accounts, tokens: parts.tokens,
       keys: parts.keys, check: parts.check, urls: urls, named: named)

@@ -16,16 +16,18 @@ final class SignIn: Sendable {
   private let throttle = Mutex(SignInThrottle())
   private let isOn: Bool
   private let usersMax: Int64?
+  private let newUser: NewUserNotice?
 
   init(
     users: any UserStore, sessions: any SessionStore, authentication: Authentication, isOn: Bool,
-    usersMax: Int64?
+    usersMax: Int64?, newUser: NewUserNotice?
   ) {
     self.users = users
     self.sessions = sessions
     self.authentication = authentication
     self.isOn = isOn
     self.usersMax = usersMax
+    self.newUser = newUser
   }
 
   private struct Credentials: Decodable {
@@ -52,6 +54,7 @@ final class SignIn: Sendable {
         email: email, password: stored, usersMax: usersMax, now: now)
     } catch { throw Refusal(error) }
     succeed(email.key, request)
+    newUser?.send(added.user)
     return answer(
       201, user: added.user, session: added.tokens.session,
       refreshToken: added.tokens.refreshToken, cookie: added.tokens.cookie, now: now)

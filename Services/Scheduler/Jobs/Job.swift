@@ -9,12 +9,13 @@ import RPC
 
 /// The jobs of the scheduler.
 enum JobName: Int, MetricLabel {
-  case orphanBlobs, upstreamRevocations
+  case orphanBlobs, upstreamRevocations, mail
 
   var label: StaticString {
     switch self {
     case .orphanBlobs: "orphan_blobs"
     case .upstreamRevocations: "upstream_revocations"
+    case .mail: "mail"
     }
   }
 }

@@ -1,0 +1,73 @@
+// What goes in and out of the calls about mails and jobs, and what `status` tells of a job. Names,
+// callers and deadlines are in Calls.swift.
+
+/// How a job of the scheduler fares. Times are Unix seconds.
+public struct JobStatus: Codable, Sendable, Equatable {
+  public var name: String
+  public var running: Bool
+  /// How the last run ended: done, findings, failed; nil before the first.
+  public var outcome: String?
+  public var finishedAt: Int64?
+  public var succeededAt: Int64?
+  public var nextAt: Int64
+  /// What the last run counted.
+  public var counts: [String: Int64]
+
+  public init(
+    name: String, running: Bool, outcome: String?, finishedAt: Int64?, succeededAt: Int64?,
+    nextAt: Int64, counts: [String: Int64]
+  ) {
+    self.name = name
+    self.running = running
+    self.outcome = outcome
+    self.finishedAt = finishedAt
+    self.succeededAt = succeededAt
+    self.nextAt = nextAt
+    self.counts = counts
+  }
+}
+
+// MARK: mail
+
+/// Put a mail into the queue. The text is the scheduler's own; what goes into it are named values.
+public enum MailCall: Call {
+  public static let name = CallName.mail
+
+  /// Whom to tell what.
+  public struct Request: Codable, Sendable {
+    public var kind: MailKind
+    public var recipient: String
+    /// Names the occasion: a second mail of the same name is not queued.
+    public var occasion: String
+    /// What the text leaves open, by name. Never a secret of a connection.
+    public var values: [String: String]
+
+    public init(kind: MailKind, recipient: String, occasion: String, values: [String: String]) {
+      self.kind = kind
+      self.recipient = recipient
+      self.occasion = occasion
+      self.values = values
+    }
+  }
+
+  /// What was done.
+  public struct Response: Codable, Sendable, Equatable {
+    /// False when this occasion has its mail already.
+    public var queued: Bool
+    public init(queued: Bool) { self.queued = queued }
+  }
+}
+
+/// The mails there are.
+public enum MailKind: String, Codable, Sendable, CaseIterable {
+  /// To the operator: somebody registered.
+  case newUser = "new_user"
+  /// To a person: their connection works for some days more.
+  case connectionEnding = "connection_ending"
+  /// The same for a connection that only its owner can keep alive.
+  case connectionEndingUnlessUsed = "connection_ending_unless_used"
+  /// To a person: the service wants their consent anew.
+  case reauthorizationNeeded = "reauthorization_needed"
+  /// To a person: consents should be renewed once a year.
+  case yearlyReminder = "yearly_reminder"
+}

@@ -258,14 +258,19 @@ private final class ScriptedFetch: Fetching {
       let sender: String
       let to: [String]
       let subject: String
-      let text_body: String
+      let text: String
+
+      enum CodingKeys: String, CodingKey {
+        case sender, to, subject
+        case text = "text_body"
+      }
     }
     let body = try JSONDecoder().decode(Body.self, from: Data(request.body))
     #expect(
       body
         == Body(
           sender: "Bindery <b@c.example>", to: ["a@b.example"], subject: "Hé \"you\"",
-          text_body: "One\nTwo\n"))
+          text: "One\nTwo\n"))
     #expect(!String(decoding: request.body, as: UTF8.self).contains("api-key-1"))
   }
 

@@ -57,7 +57,12 @@ struct SMTP2GO: MailCarrier {
     let sender: String
     let to: [String]
     let subject: String
-    let text_body: String
+    let text: String
+
+    private enum CodingKeys: String, CodingKey {
+      case sender, to, subject
+      case text = "text_body"
+    }
   }
 
   private struct Answer: Decodable {
@@ -67,7 +72,7 @@ struct SMTP2GO: MailCarrier {
 
   func carry(_ mail: QueuedMail, at now: UnixTime) async throws(MailFailure) {
     let message = Message(
-      sender: sender, to: [mail.recipient], subject: mail.subject, text_body: mail.body)
+      sender: sender, to: [mail.recipient], subject: mail.subject, text: mail.body)
     guard let body = try? JSONEncoder().encode(message) else { throw .unclear }
     let path = url.path.hasSuffix("/") ? String(url.path.dropLast()) : url.path
     let request = ClientRequest(

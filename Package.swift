@@ -150,7 +150,12 @@ let package = Package(
     tests("BytesTests", ["Bytes"]),
     tests("MetricsTests", ["Metrics"]),
     tests("HouseTests", []),
-    tests("OperatorTests", ["Clocks", "Posix", "Providers", "RPC", "Vault", "bindery"]),
+    tests(
+      "OperatorTests",
+      [
+        "Clocks", "Posix", "HTTPCodec", "HTTPClient", "RPC", "Transport", "Vault", "Providers",
+        "OAuth", "bindery",
+      ]),
     tests("ConfigurationTests", ["Posix", "HTTPCodec", "Vault", "Configuration"]),
     tests("HTTPCodecTests", ["Bytes", "Posix", "HTTPCodec"]),
     tests("StrictJSONTests", ["StrictJSON"]),

@@ -8,7 +8,7 @@ enum Commands {
   static var all: [any Command.Type] {
     [
       UpCommand.self, DemoCommand.self, MigrateCommand.self, SettingsCommand.self,
-      GenerateKeyCommand.self, RotateKeysCommand.self, StatusCommand.self,
+      GenerateKeyCommand.self, RotateKeysCommand.self, StatusCommand.self, DoctorCommand.self,
     ]
   }
 

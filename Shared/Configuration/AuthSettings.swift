@@ -161,3 +161,17 @@ public struct OAuthClient: Sendable {
   /// The client secret; nil for a public client.
   public let secret: SecretSetting?
 }
+
+/// What is set of a client, without its values.
+public struct OAuthClientPresence: Sendable, Equatable {
+  /// Whether there is an id.
+  public let hasID: Bool
+  /// Whether there is a secret, by value or by file.
+  public let hasSecret: Bool
+
+  /// A client of which these parts are set.
+  public init(hasID: Bool, hasSecret: Bool) {
+    self.hasID = hasID
+    self.hasSecret = hasSecret
+  }
+}

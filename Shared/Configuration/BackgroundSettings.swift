@@ -106,6 +106,11 @@ public struct OperatorSettings: Sendable {
   public let catalogue: Catalogue
   /// Where the operator's services are, to be read again; nil = the built-in ones alone.
   public let catalogueFile: CatalogueFile?
+  /// Which parts of our client at a service with `static` registration are set, by service id; the
+  /// tool does not read them.
+  public let oauthClients: [String: OAuthClientPresence]
+  /// Extra trust roots, as a path to PEM.
+  public let upstreamCAFile: String?
   /// The word in API keys.
   public let secretPrefix: String
 
@@ -116,6 +121,8 @@ public struct OperatorSettings: Sendable {
     edgeListener = try reader.listener(.edgeListen)
     catalogueFile = try reader.catalogueFile()
     catalogue = try catalogueFile?.read() ?? .builtIn
+    oauthClients = reader.oauthClientPresence(catalogue)
+    upstreamCAFile = try reader.readableFile(.upstreamCAFile)
     secretPrefix = try reader.choice(.secretPrefix, "live") { $0 }
   }
 }

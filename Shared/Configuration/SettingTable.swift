@@ -64,7 +64,8 @@ extension Setting {
     for: [.edge, .auth, .scheduler, .operator],
     "JSON catalogue of services, merged over the built-in one by id.")
   public static let upstreamCAFile = declare(
-    "UPSTREAM_CA_FILE", .upstreams, default: "the system's store", .readableFile, for: services,
+    "UPSTREAM_CA_FILE", .upstreams, default: "the system's store", .readableFile,
+    for: services + [.operator],
     "Extra trust roots (PEM) for connections to upstreams.")
   public static let allowedOrigins = declare(
     "MCP_ALLOWED_ORIGINS", .upstreams, .browserOrigins, for: [.edge],

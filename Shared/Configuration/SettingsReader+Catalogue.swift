@@ -42,6 +42,21 @@ extension SettingsReader {
     return clients
   }
 
+  /// What is set of our clients at the services with `static` registration, without reading it.
+  func oauthClientPresence(_ catalogue: Catalogue) -> [String: OAuthClientPresence] {
+    let names = Set(environment.names)
+    let clients = catalogue.providers.filter { $0.oauth?.registration == .static }.map { provider in
+      let secret = provider.clientSecretSetting
+      return (
+        provider.id,
+        OAuthClientPresence(
+          hasID: names.contains(provider.clientIDSetting),
+          hasSecret: names.contains(secret) || names.contains(secret + "_FILE"))
+      )
+    }
+    return Dictionary(uniqueKeysWithValues: clients)
+  }
+
   /// A single origin that tokens may go to.
   func secureOrigin(_ setting: Setting) throws(ConfigurationError) -> WebURL? {
     guard let url = try secureURL(setting) else { return nil }

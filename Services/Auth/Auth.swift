@@ -61,12 +61,15 @@ struct Auth: ServiceBody {
       environment: KeyEnvironment(rawValue: settings.secretPrefix) ?? .live)
     let catalogue = CurrentCatalogue(settings.catalogue)
     let accounts = SQLiteAccounts(bindery, sealing: keys)
+    let client = try makeClient(settings, runtime)
+    let loop = runtime.loop
     let parts = AuthAPI.Parts(
       settings: settings, accounts: accounts, tokens: tokens,
       signingKeys: signingKeys, keys: keys, epochs: epochs, catalogue: catalogue,
-      check: UpstreamAPIKeyCheck(client: try makeClient(settings, runtime), log: runtime.log),
-      shredder: RemoteShredder(scheduler: scheduler, loop: runtime.loop, log: runtime.log),
-      log: runtime.log,
+      check: UpstreamAPIKeyCheck(client: client, log: runtime.log), fetch: client,
+      shredder: RemoteShredder(scheduler: scheduler, loop: loop, log: runtime.log),
+      revoker: RemoteRevoker(scheduler: scheduler, log: runtime.log),
+      spawn: { work in loop.spawn { await work() } }, log: runtime.log,
       requests: runtime.metrics.counters(
         "bindery_auth_requests_total", "Requests answered.", label: "class", by: StatusClass.self),
       newUser: settings.adminEmail.map {
@@ -76,12 +79,12 @@ struct Auth: ServiceBody {
       AuthAPI(parts), on: settings.listener,
       socket: settings.common.httpSocketPath(of: .auth), bodyBytesMax: bodyBytesMax)
     let watch = KeyWatch(store: accounts, keys: keys, runtime: runtime)
-    runtime.loop.spawn { await watch.run() }
+    loop.spawn { await watch.run() }
     let rotator = KeyRotator(
       store: accounts, keys: keys,
       around: KeyRotator.Surroundings(
         log: runtime.log, metrics: runtime.metrics, pause: { await runtime.pause(for: $0) },
-        spawn: { runtime.loop.spawn($0) }))
+        spawn: { loop.spawn($0) }))
     let keyReload = KeyReload(
       source: settings.masterKeys, keys: keys, store: accounts, rotator: rotator,
       log: runtime.log)
@@ -89,7 +92,10 @@ struct Auth: ServiceBody {
     var handlers = CallHandlers()
     KeyCalls(keys: keys, store: accounts, rotator: rotator, reload: keyReload)
       .answer(in: &handlers)
+    DataKeyCalls(partings: accounts, keys: keys, log: runtime.log).answer(in: &handlers)
     try await runtime.answerCalls(handlers)
+    let housekeeping = Housekeeping(authorizations: accounts, runtime: runtime)
+    loop.spawn { await housekeeping.run() }
     return Auth(
       server: server, databases: [bindery, tokens], settings: settings, keyReload: keyReload,
       catalogue: catalogue, log: runtime.log)

@@ -76,8 +76,9 @@ final class APIFixture: Sendable {
         settings: settings, accounts: accounts, tokens: tokens,
         signingKeys: try SigningKeys(file: SigningKeys.generateFile()),
         keys: KeyAgent(ring: settings.masterKeys?.ring, environment: .test), epochs: epochs,
-        catalogue: CurrentCatalogue(settings.catalogue), check: ScriptedCheck(),
-        shredder: shredder, log: .discarding,
+        catalogue: CurrentCatalogue(settings.catalogue), check: ScriptedCheck(), fetch: web,
+        shredder: shredder, revoker: revoker, spawn: { work in Task { await work() } },
+        log: .discarding,
         requests: MetricRegistry().counters(
           "requests_total", "Requests.", label: "class", by: StatusClass.self)))
   }

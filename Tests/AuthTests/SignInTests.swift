@@ -135,8 +135,8 @@ import Testing
   }
 
   @Test("over https it carries the host prefix and Secure") func attributes() throws {
-    let plain = SessionCookieField(publicURL: try #require(WebURL("http://127.0.0.1:8080")))
-    let secure = SessionCookieField(publicURL: try #require(WebURL("https://bindery.example")))
+    let plain = CookieField.session(publicURL: try #require(WebURL("http://127.0.0.1:8080")))
+    let secure = CookieField.session(publicURL: try #require(WebURL("https://bindery.example")))
     #expect(
       plain.set("v").value
         == "bindery_session=v; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000")
@@ -156,7 +156,7 @@ import Testing
       (["bindery_session=a=b"], "a=b"),
     ] as [([String], String?)])
   func reading(cookies: [String], expected: String?) throws {
-    let field = SessionCookieField(publicURL: try #require(WebURL("http://127.0.0.1:8080")))
+    let field = CookieField.session(publicURL: try #require(WebURL("http://127.0.0.1:8080")))
     #expect(field.value(in: request(cookies)) == expected)
   }
 }

@@ -9,6 +9,7 @@ import HTTPServer
 import JOSE
 import Logging
 import Metrics
+import OAuth
 import Providers
 
 /// The whole API.
@@ -17,7 +18,9 @@ struct AuthAPI: RequestHandler {
   private let authentication: Authentication
   private let signIn: SignIn
   private let connect: ConnectByAPIKey
+  private let oauth: OAuthRoutes
   private let connections: ConnectionRoutes
+  private let disconnect: DisconnectRoute
   private let credentials: CredentialRoutes
   private let catalogue: CurrentCatalogue
   private let keys: KeyAgent
@@ -36,7 +39,11 @@ struct AuthAPI: RequestHandler {
     let epochs: RevocationEpochs
     let catalogue: CurrentCatalogue
     let check: any APIKeyCheck
+    let fetch: any Fetching
     let shredder: any TokenShredder
+    let revoker: any UpstreamRevoker
+    /// Runs work that no answer waits for.
+    let spawn: @Sendable (@escaping @Sendable () async -> Void) -> Void
     let log: Log
     let requests: Family<Counter, StatusClass>
     /// Who is told of a new account; nil for nobody.
@@ -51,7 +58,7 @@ struct AuthAPI: RequestHandler {
     origins = OriginPolicy(admin: settings.common.adminURLs, own: publicURL)
     authentication = Authentication(
       sessions: parts.accounts, keys: parts.signingKeys, issuer: publicURL.origin,
-      cookie: SessionCookieField(publicURL: publicURL), origins: origins)
+      cookie: .session(publicURL: publicURL), origins: origins)
     signIn = SignIn(
       users: parts.accounts, sessions: parts.accounts, authentication: authentication,
       isOn: settings.localAccounts, usersMax: settings.usersMax.map { Int64($0) },
@@ -59,8 +66,14 @@ struct AuthAPI: RequestHandler {
     connect = ConnectByAPIKey(
       catalogue: parts.catalogue, connections: parts.accounts, tokens: parts.tokens,
       keys: parts.keys, check: parts.check, urls: urls, named: named)
+    let farewell = Farewell(
+      partings: parts.accounts, keys: parts.keys, revoker: parts.revoker,
+      shredder: parts.shredder, spawn: parts.spawn)
+    oauth = OAuthRoutes(parts, urls: urls, farewell: farewell)
     connections = ConnectionRoutes(
-      connections: parts.accounts, epochs: parts.epochs, shredder: parts.shredder, named: named)
+      connections: parts.accounts, tokens: parts.tokens, epochs: parts.epochs, named: named)
+    disconnect = DisconnectRoute(
+      connections: parts.accounts, epochs: parts.epochs, keys: parts.keys, farewell: farewell)
     credentials = CredentialRoutes(
       connections: parts.accounts, epochs: parts.epochs, keys: parts.keys, urls: urls,
       named: named)
@@ -119,6 +132,8 @@ struct AuthAPI: RequestHandler {
     case .token: return try await signIn.refresh(request, now: now)
     case .services: return services()
     case .publicKeys: return publicKeys()
+    case .clientDocument: return oauth.document.response
+    case .callback: return try await oauth.callback.respond(request, now: now)
     default: break
     }
     guard let caller = try await authentication.caller(of: request, now: now) else {
@@ -129,19 +144,23 @@ struct AuthAPI: RequestHandler {
     case .me: return try await me(caller)
     case .connectWithAPIKey:
       return try await connect.respond(request, service: parameters[0], caller: caller, now: now)
+    case .authorize:
+      return try await oauth.authorize.respond(
+        request, service: parameters[0], caller: caller, now: now)
+    case .claim: return try await oauth.claim.respond(request, caller: caller, now: now)
     case .listConnections: return try await connections.list(caller)
     case .readConnection: return try await connections.read(parameters[0], caller)
     case .changeConnection:
       return try await connections.change(request, parameters[0], caller, now: now)
     case .revokeConnection:
-      return try await connections.revoke(request, parameters[0], caller, now: now)
+      return try await disconnect.respond(request, parameters[0], caller, now: now)
     case .listCredentials: return try await credentials.list(parameters[0], caller)
     case .addCredential:
       return try await credentials.add(request, parameters[0], caller, now: now)
     case .revokeCredential:
       return try await credentials.revoke(parameters[0], parameters[1], caller, now: now)
     case .activity: return try await connections.activity(parameters[0], caller)
-    case .register, .login, .token, .services, .publicKeys:
+    case .register, .login, .token, .services, .publicKeys, .clientDocument, .callback:
       preconditionFailure("answered above")
     }
   }

@@ -2,6 +2,7 @@
 // compile until it has its answer. Reasons that must not be told apart share one.
 
 import Accounts
+import OAuth
 
 /// Why a request was not done.
 enum Refusal: Error, Equatable {
@@ -35,6 +36,16 @@ enum Refusal: Error, Equatable {
   case apiKeyRefused
   /// The service could not be asked, or did not answer like an MCP server.
   case serviceUnreachable
+  /// The service is not connected by OAuth.
+  case oauthNotSupported
+  /// The operator has not set our client at this service.
+  case clientNotConfigured
+  /// The way to the service's authorization server ended.
+  case discoveryFailed(DiscoveryProblem)
+  /// The service's authorization server did not register us.
+  case registrationFailed
+  /// No claim token was given.
+  case claimAbsent
   /// The shown credential does not open this connection.
   case credentialRefused
   case failed
@@ -42,7 +53,7 @@ enum Refusal: Error, Equatable {
   /// What a field of a body was expected to be.
   enum Field: Equatable {
     case email, password, apiKey, label, networks, keyStorageMode, name, tools, expiresIn
-    case credential, nothingToChange, refreshToken
+    case credential, nothingToChange, refreshToken, returnTo
   }
 
   /// The status, the code and the sentence that the outside sees.
@@ -74,6 +85,17 @@ enum Refusal: Error, Equatable {
     case .apiKeyRefused: (400, "invalid_api_key", "The service did not accept this API key")
     case .serviceUnreachable:
       (502, "service_unreachable", "The service could not be reached to check the API key")
+    case .oauthNotSupported: (400, "not_supported", "This service is not connected by OAuth")
+    case .clientNotConfigured:
+      (500, "config_error", "The operator has not set up this service yet")
+    case .discoveryFailed(let problem):
+      (
+        502, "discovery_failed",
+        "The service did not say soundly how it is connected: \(problem.rule)"
+      )
+    case .registrationFailed:
+      (502, "dcr_failed", "The service did not register this installation as its client")
+    case .claimAbsent: (400, "invalid_request", "token: a claim token is needed")
     case .credentialRefused:
       (403, "invalid_credential", "A working credential of this connection is needed")
     case .failed: (500, "internal_error", "Internal server error")
@@ -120,6 +142,7 @@ extension Refusal.Field {
     case .credential: "credential: a secret URL or API key of this connection is needed"
     case .nothingToChange: "label or networks is needed"
     case .refreshToken: "refresh_token is needed"
+    case .returnTo: "return_to: a page of the dashboard is needed"
     }
   }
 }

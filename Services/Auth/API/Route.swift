@@ -6,11 +6,13 @@ import HTTPCodec
 /// A route of the API.
 enum Route: CaseIterable {
   case register, login, logout, token, me, services
-  case connectWithAPIKey
+  case connectWithAPIKey, authorize
+  // Before the routes of a connection, whose identifiers these words are not.
+  case callback, claim
   case listConnections, readConnection, changeConnection, revokeConnection
   case listCredentials, addCredential, revokeCredential
   case activity
-  case publicKeys
+  case publicKeys, clientDocument
 
   /// Method and pattern; a segment in braces is a parameter.
   var shape: (method: Method, pattern: String) {
@@ -22,6 +24,9 @@ enum Route: CaseIterable {
     case .me: (.get, "/api/me")
     case .services: (.get, "/api/services")
     case .connectWithAPIKey: (.post, "/api/connections/{service}/api-key")
+    case .authorize: (.post, "/api/connections/{service}/authorize")
+    case .callback: (.get, "/api/connections/callback")
+    case .claim: (.get, "/api/connections/claim")
     case .listConnections: (.get, "/api/connections")
     case .readConnection: (.get, "/api/connections/{id}")
     case .changeConnection: (.patch, "/api/connections/{id}")
@@ -31,6 +36,7 @@ enum Route: CaseIterable {
     case .revokeCredential: (.delete, "/api/connections/{id}/credentials/{credential}")
     case .activity: (.get, "/api/connections/{id}/activity")
     case .publicKeys: (.get, "/.well-known/jwks.json")
+    case .clientDocument: (.get, ClientDocument.path)
     }
   }
 
@@ -44,6 +50,9 @@ enum Route: CaseIterable {
     case .me: "me"
     case .services: "services"
     case .connectWithAPIKey: "connect_with_api_key"
+    case .authorize: "authorize_connection"
+    case .callback: "connection_callback"
+    case .claim: "claim_connection"
     case .listConnections: "list_connections"
     case .readConnection: "read_connection"
     case .changeConnection: "change_connection"
@@ -53,6 +62,7 @@ enum Route: CaseIterable {
     case .revokeCredential: "revoke_credential"
     case .activity: "activity"
     case .publicKeys: "public_keys"
+    case .clientDocument: "client_document"
     }
   }
 

@@ -41,7 +41,7 @@ struct ConnectByAPIKey: Sendable {
     let made = try keys.makeKeys(
       sealing: key.tokenSet(), connection: id, owner: caller.user.id, credential: credential,
       managed: mode == .managed)
-    try await writeBlob(made.blob, of: id, now: now)
+    try await tokens.insertFirst(made.blob, of: id, now: now)
     let record = ConnectionRecord(
       id: id, userID: caller.user.id, service: provider.id, label: label, authType: .apiKey,
       keyStorageMode: mode, networks: networks, createdAt: now)
@@ -60,23 +60,6 @@ struct ConnectByAPIKey: Sendable {
           ("api_key", .string(made.shown.apiKey)),
         ]).bytes)
     } catch { throw Refusal(error) }
-  }
-
-  private func writeBlob(
-    _ blob: TokenBlob, of id: ConnectionID, now: UnixTime
-  ) async throws(Refusal) {
-    do throws(TokenStoreError) {
-      try await tokens.run { (connection) throws(TokenStoreError) in
-        try connection.transaction { () throws(TokenStoreError) in
-          try TokenStore(connection).insert(blob, of: id.text, at: now)
-        }
-      }
-    } catch {
-      switch error {
-      case .generationMoved: throw .failed
-      case .database(let error): throw error.isTransient ? .overloaded : .failed
-      }
-    }
   }
 }
 

@@ -1,22 +1,22 @@
-// The routes of connections that exist: list, read, change, revoke, activity. A revocation is
-// durable first, then told to the edge through the epoch, then answered; the sealed tokens are
-// shredded behind the answer, and by the sweep if that call is lost.
+// The routes of connections that exist: list, read, change, activity. How an OAuth connection will
+// fare is the token store's to say; it is read in one look for all of them.
 
 import Accounts
 import Clocks
+import Database
 import HTTPServer
 
 /// The routes under /api/connections.
 struct ConnectionRoutes: Sendable {
   let connections: any ConnectionStore
+  let tokens: DatabaseThread
   let epochs: RevocationEpochs
-  let shredder: any TokenShredder
   let named: NamedNetworks
   private static let activityCountMax: Int64 = 200
 
   func list(_ caller: Caller) async throws(Refusal) -> Response {
     do throws(AccountError) {
-      let all = try await connections.connections(of: caller.user.id)
+      let all = try await foreseen(try await connections.connections(of: caller.user.id))
       return .json(JSONText.object([("connections", .array(all.map { JSONText($0) }))]).bytes)
     } catch { throw Refusal(error) }
   }
@@ -32,8 +32,30 @@ struct ConnectionRoutes: Sendable {
   func read(_ id: String, _ caller: Caller) async throws(Refusal) -> Response {
     let id = try identifier(id)
     do throws(AccountError) {
-      return .json(JSONText(try await connections.connection(id, of: caller.user.id)).bytes)
+      let found = try await connections.connection(id, of: caller.user.id)
+      return .json(JSONText(try await foreseen([found])[0]).bytes)
     } catch { throw Refusal(error) }
+  }
+
+  /// The records with what the token store knows of their future.
+  private func foreseen(
+    _ records: [ConnectionRecord]
+  ) async throws(AccountError) -> [ConnectionRecord] {
+    let granted = records.indices.filter { records[$0].authType == .oauth }
+    guard !granted.isEmpty else { return records }
+    return try await tokens.run { (database) throws(AccountError) in
+      try database.snapshot { () throws(AccountError) in
+        var records = records
+        for index in granted {
+          guard let forecast = try ConnectionForecast.of(records[index].id, in: database) else {
+            continue
+          }
+          records[index].expiresAt = forecast.endsAt
+          records[index].needsReauthAt = forecast.needsReauthAt ?? records[index].needsReauthAt
+        }
+        return records
+      }
+    }
   }
 
   func change(
@@ -61,20 +83,6 @@ struct ConnectionRoutes: Sendable {
     } catch { throw Refusal(error) }
   }
 
-  func revoke(
-    _ request: Request, _ id: String, _ caller: Caller, now: UnixTime
-  ) async throws(Refusal) -> Response {
-    let id = try identifier(id)
-    _ = try RequestBody.readIfPresent(request, as: RevokeBody.self)
-    do throws(AccountError) {
-      _ = try await connections.revokeConnection(id, of: caller.user.id, now: now)
-    } catch { throw Refusal(error) }
-    epochs.bump(id)
-    shredder.shred(id)
-    return .json(
-      JSONText.object([("success", true), ("upstream_revocation", "unsupported")]).bytes)
-  }
-
   func activity(_ id: String, _ caller: Caller) async throws(Refusal) -> Response {
     let id = try identifier(id)
     do throws(AccountError) {
@@ -89,10 +97,4 @@ struct ConnectionRoutes: Sendable {
     guard let id = ConnectionID(text) else { throw .notFound }
     return id
   }
-}
-
-/// Destroys the sealed tokens of a revoked connection, soon.
-protocol TokenShredder: Sendable {
-  /// Begins to; does not wait.
-  func shred(_ connection: ConnectionID)
 }

@@ -4,6 +4,7 @@
 
 import Accounts
 import Bytes
+import Clocks
 import Synchronization
 import Vault
 
@@ -47,10 +48,10 @@ final class KeyAgent: Sendable {
     let shown: ShownCredential
   }
 
-  /// Seals `tokens` under a fresh data key and wraps that.
+  /// Seals `tokens`, which end at `expiresAt`, under a fresh data key and wraps that.
   func makeKeys(
     sealing tokens: borrowing Secret, connection: ConnectionID, owner: UserID,
-    credential: CredentialID, managed: Bool
+    credential: CredentialID, managed: Bool, expiresAt: UnixTime? = nil
   ) throws(Refusal) -> NewKeys {
     let engine = SealEngine()
     let key = DataKey.random()
@@ -74,7 +75,8 @@ final class KeyAgent: Sendable {
         fingerprint: ring.active.fingerprint.description)
     }
     return NewKeys(
-      blob: TokenBlob(generation: 1, sealed: sealed, expiresAt: nil), lookup: secret.lookup.bytes,
+      blob: TokenBlob(generation: 1, sealed: sealed, expiresAt: expiresAt),
+      lookup: secret.lookup.bytes,
       wrap: wrap, managedWrap: managedWrap, shown: show(secret))
   }
 
@@ -138,9 +140,41 @@ final class KeyAgent: Sendable {
     }
   }
 
+  /// The data key that `source` opens, as text, for the one process that talks to providers.
+  func revealDataKey(
+    _ source: Source, connection: ConnectionID, owner: UserID
+  ) throws(Refusal) -> String {
+    try open(source, connection, owner, SealEngine()).base64URL
+  }
+
+  /// The secret of our client at `place`, sealed; nil without master keys.
+  func sealRegistrationSecret(_ text: String, at place: RegistrationPlace) -> ManagedWrap? {
+    guard let ring else { return nil }
+    var bytes = Array(text.utf8)
+    let secret = Secret(wiping: &bytes)
+    let sealed = secret.withBytes {
+      SealEngine().seal($0, under: ring, context: place.sealContext)
+    }
+    return ManagedWrap(sealed: sealed, fingerprint: ring.active.fingerprint.description)
+  }
+
+  /// The secret of our client at `place`; nil when its master key is gone.
+  func openRegistrationSecret(_ sealed: [UInt8], at place: RegistrationPlace) -> String? {
+    guard let ring,
+      let secret = try? SealEngine().open(sealed, under: ring, context: place.sealContext)
+    else { return nil }
+    return secret.withBytes { String(decoding: $0, as: UTF8.self) }
+  }
+
   /// The credential in `text`: an API key, a secret URL, or the 86 characters alone.
   func present(_ text: String) -> PresentedCredential? {
     PresentedCredential(text, environment: environment)
+  }
+}
+
+extension RegistrationPlace {
+  fileprivate var sealContext: SealContext {
+    .registrationSecret(issuer: issuer, redirectURI: redirectURI)
   }
 }
 

@@ -83,7 +83,8 @@ struct KeyCalls: Sendable {
 }
 
 extension RPC.Refusal {
-  fileprivate init(_ error: AccountError) {
+  /// What a caller hears of a store's error.
+  init(_ error: AccountError) {
     if case .database(let error) = error, error.isTransient {
       self = .overloaded
     } else {

@@ -23,7 +23,7 @@ struct Authentication: Sendable {
   let sessions: any SessionStore
   let keys: SigningKeys
   let issuer: String
-  let cookie: SessionCookieField
+  let cookie: CookieField
   let origins: OriginPolicy
 
   /// Who calls; nil for nobody that is believed.

@@ -170,9 +170,9 @@ let package = Package(
     tests(
       "AuthTests",
       [
-        "TestFolders", "Bytes", "Clocks", "HTTPCodec", "HTTPServer", "Posix", "Vault", "Accounts",
-        "JOSE",
-        "Logging", "Metrics", "Database", "Providers", "Configuration", "RPC", "bindery-auth",
+        "TestFolders", "Bytes", "Clocks", "HTTPClient", "HTTPCodec", "HTTPServer", "Posix", "RPC",
+        "Vault", "Accounts", "JOSE", "Logging", "Metrics", "Database", "OAuth", "Providers",
+        "Configuration", "bindery-auth",
       ]),
     tests("JOSETests", ["Bytes", "Clocks", "JOSE"]),
     tests(

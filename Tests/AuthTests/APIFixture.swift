@@ -37,6 +37,21 @@ final class NotingShredder: TokenShredder {
   func shred(_ connection: ConnectionID) { asked.withLock { $0.append(connection) } }
 }
 
+/// Says what it is told to say, and notes which keys it was given.
+final class NotingRevoker: UpstreamRevoker {
+  private let asked = Mutex<[(connection: ConnectionID, dataKey: String)]>([])
+  private let answer = Mutex(PartingState.revoked)
+
+  var all: [(connection: ConnectionID, dataKey: String)] { asked.withLock { $0 } }
+
+  func say(_ state: PartingState) { answer.withLock { $0 = state } }
+
+  func revoke(_ connection: ConnectionID, dataKey: String) async -> PartingState {
+    asked.withLock { $0.append((connection, dataKey)) }
+    return answer.withLock { $0 }
+  }
+}
+
 /// An installation for one test.
 final class APIFixture: Sendable {
   static let origin = "http://127.0.0.1:8080"
@@ -48,6 +63,9 @@ final class APIFixture: Sendable {
   let bindery: DatabaseThread
   let tokens: DatabaseThread
   let shredder = NotingShredder()
+  let revoker = NotingRevoker()
+  let web = ScriptedProvider()
+  let keys: KeyAgent
   let epochs: RevocationEpochs
 
   init(_ change: [String: String] = [:]) throws {
@@ -55,7 +73,12 @@ final class APIFixture: Sendable {
     let providers = """
       {"services":[{"id":"alpha","name":"Alpha","mcp_url":"http://127.0.0.1:9/mcp",\
       "transport":"streamable-http","api_key":{"header":"Authorization","format":"Bearer {key}",\
-      "instructions":"Ask.","validate":{"method":"mcp"}}}]}
+      "instructions":"Ask.","validate":{"method":"mcp"}}},\
+      {"id":"beta","name":"Beta","mcp_url":"https://mcp.example/mcp","transport":"streamable-http",\
+      "oauth":{"registration":"dynamic","scopes":["read","write"],\
+      "authorize_parameters":{"prompt":"consent"}}},\
+      {"id":"gamma","name":"Gamma","mcp_url":"https://mcp.example/mcp",\
+      "transport":"streamable-http","oauth":{"registration":"static"}}]}
       """
     try Data(providers.utf8).write(to: URL(filePath: "\(folder)/providers.json"))
     _ = try MigrationRunner(directory: folder).run()
@@ -66,16 +89,17 @@ final class APIFixture: Sendable {
           "ADMIN_URL": "\(Self.origin),\(Self.admin)", "SECRET_ENV_PREFIX": "test",
           "PROVIDERS_FILE": "\(folder)/providers.json",
           "MANAGED_ENCRYPTION_MASTER_KEY": String(repeating: "ab", count: 32),
-        ].merging(change) { $1 }))
+        ].merging(change) { $1 }.filter { !$0.value.isEmpty }))
     bindery = try DatabaseThread(DatabaseFile(.bindery, in: folder), as: .auth)
     tokens = try DatabaseThread(DatabaseFile(.tokens, in: folder), as: .auth)
     accounts = SQLiteAccounts(bindery)
     epochs = try RevocationEpochs(runDirectory: folder, forWriting: true)
+    keys = KeyAgent(ring: settings.masterKeys?.ring, environment: .test)
     api = AuthAPI(
       AuthAPI.Parts(
         settings: settings, accounts: accounts, tokens: tokens,
         signingKeys: try SigningKeys(file: SigningKeys.generateFile()),
-        keys: KeyAgent(ring: settings.masterKeys?.ring, environment: .test), epochs: epochs,
+        keys: keys, epochs: epochs,
         catalogue: CurrentCatalogue(settings.catalogue), check: ScriptedCheck(), fetch: web,
         shredder: shredder, revoker: revoker, spawn: { work in Task { await work() } },
         log: .discarding,
@@ -102,13 +126,13 @@ final class APIFixture: Sendable {
 
   func call(
     _ method: HTTPCodec.Method, _ path: String, _ body: String? = nil,
-    _ fields: [(name: String, value: String)] = []
+    _ fields: [(name: String, value: String)] = [], query: String? = nil
   ) async -> Answer {
     var all = fields
     if body != nil { all.append(("content-type", "application/json")) }
     let response = await api.respond(
       to: Request(
-        method: method, path: path, query: nil, fields: all, body: Array((body ?? "").utf8),
+        method: method, path: path, query: query, fields: all, body: Array((body ?? "").utf8),
         client: IPAddress("192.0.2.1"), viaEdge: true))
     return Answer(response: response, body: try? JSONMembers(parsing: response.body))
   }

@@ -88,6 +88,11 @@ struct CredentialBody: Decodable {
   }
 }
 
+/// DELETE /api/connections/{id}
+struct RevokeBody: Decodable {
+  let credential: String?
+}
+
 /// A network policy in a body.
 enum NetworksField {
   /// The policy of `entries`; nil for anywhere.

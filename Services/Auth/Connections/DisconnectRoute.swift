@@ -14,15 +14,11 @@ struct DisconnectRoute: Sendable {
   let keys: KeyAgent
   let farewell: Farewell
 
-  private struct Body: Decodable {
-    let credential: String?
-  }
-
   func respond(
     _ request: Request, _ id: String, _ caller: Caller, now: UnixTime
   ) async throws(Refusal) -> Response {
     guard let id = ConnectionID(id) else { throw .notFound }
-    let body = try RequestBody.readIfPresent(request, as: Body.self)
+    let body = try RequestBody.readIfPresent(request, as: RevokeBody.self)
     let shown = try await source(body?.credential, of: id, caller, now: now)
     let parting: Parting
     do throws(AccountError) {

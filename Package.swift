@@ -185,6 +185,10 @@ let package = Package(
       name: "storage-cost", dependencies: ["Bytes", "Clocks", "Database", "Vault"],
       path: "Tests/StorageCost", swiftSettings: settings),
     .executableTarget(
+      name: "rotation-rows",
+      dependencies: ["Clocks", "Database", "Vault", "Accounts", "Configuration"],
+      path: "Tests/RotationRows", swiftSettings: settings),
+    .executableTarget(
       name: "database-probe", dependencies: ["CSQLite", "Clocks", "Database"],
       path: "Tests/DatabaseProbe",
       swiftSettings: settings),

@@ -190,7 +190,7 @@ enum RotateKeysCommand: Command {
   static func obstacle(to removed: String, _ file: KeysFile, _ report: KeyReport) -> String? {
     guard file.fingerprints.contains(removed) else { return "the file has no such key" }
     guard file.fingerprints.count > 1 else { return "it is the only one" }
-    guard removed != file.active, removed != report.fingerprints.last else {
+    guard removed != file.active else {
       return "it is the active one; append another key and rotate first"
     }
     if report.rotation?.isOpen == true { return "a rotation is under way" }

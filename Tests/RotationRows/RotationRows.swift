@@ -1,4 +1,5 @@
-// Writes and opens rows the way auth does, a thousand a transaction.
+// Writes rows the way auth does, sealed under a master key, a thousand a transaction; and opens them all
+// again, each through its data key down to its token.
 
 import Accounts
 import Clocks

@@ -21,6 +21,8 @@ final class MCPExchange: Exchange {
   var endpoint: LegacyEndpoint?
   /// The upstream's head without the credential, while the request may be sent once more.
   var headAgain: [UInt8]?
+  /// Whether a token of the store was tried already.
+  private var isLastTry = false
   private let keepAlive: Bool
   private let isModern: Bool
   private let reframes: Bool
@@ -101,13 +103,20 @@ final class MCPExchange: Exchange {
   /// The service refused the access token: has it renewed and sends the request once more, if its
   /// body is still whole.
   private func retry() async -> Progress {
-    let head = headAgain.take() ?? []
+    let head = headAgain ?? []
     let body = relay?.takeKeptBody()
     outcome = nil
     relay = nil
     do throws(Refusal) {
       guard let text = key?.base64URL else { throw .needsReauthorization }
-      let renewed = try await handler.renew(resolved, key: text, wasRefused: true)
+      // Another loop may have had it renewed: then the stored token comes first, and only when that
+      // is refused, too, is the scheduler asked.
+      var renewed = try handler.reread(resolved)
+      if renewed.blob.generation <= resolved.blob.generation || isLastTry {
+        headAgain = nil
+        renewed = try await handler.renew(renewed, key: text, wasRefused: true)
+      }
+      isLastTry = true
       guard renewed.blob.generation > resolved.blob.generation else {
         throw .needsReauthorization
       }

@@ -36,9 +36,7 @@ extension EdgeHandler {
       return resolved
     }
     switch answer.outcome {
-    case .fresh:
-      resolver.forget(resolved.lookup)
-      return try resolver.find(resolved.lookup, service: resolved.service, now: loop.now)
+    case .fresh: return try reread(resolved)
     case .unrefreshable:
       guard !wasRefused else { throw .needsReauthorization }
       return resolved
@@ -51,6 +49,12 @@ extension EdgeHandler {
       }
       return resolved
     }
+  }
+
+  /// The connection as the store has it now.
+  func reread(_ resolved: ResolvedCredential) throws(Refusal) -> ResolvedCredential {
+    resolver.forget(resolved.lookup)
+    return try resolver.find(resolved.lookup, service: resolved.service, now: loop.now)
   }
 
   /// Has the tokens renewed beside the requests that still use them; once at a time.

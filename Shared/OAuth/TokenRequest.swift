@@ -97,6 +97,8 @@ public struct TokenEndpoint: Sendable {
       let pair = [client.id, client.secret ?? ""].map { PercentCoding.encode($0) }
       let text = Data(pair.joined(separator: ":").utf8).base64EncodedString()
       fields.append(("authorization", Array("Basic \(text)".utf8)))
+      // Some servers look for the client in the form in any case; it proves nothing there.
+      pairs.append(.init(name: "client_id", value: client.id))
     case .post:
       pairs.append(.init(name: "client_id", value: client.id))
       pairs.append(.init(name: "client_secret", value: client.secret ?? ""))

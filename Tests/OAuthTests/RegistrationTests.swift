@@ -210,8 +210,10 @@ import Testing
   @Test("ends the refresh token first") func standard() {
     #expect(
       requests(.rfc7009).map(text) == [
-        "POST r.example/x \(Self.basic("c%2F1:s%3A1")) token=r%2B1&token_type_hint=refresh_token",
-        "POST r.example/x \(Self.basic("c%2F1:s%3A1")) token=a&token_type_hint=access_token",
+        "POST r.example/x \(Self.basic("c%2F1:s%3A1")) "
+          + "token=r%2B1&token_type_hint=refresh_token&client_id=c%2F1",
+        "POST r.example/x \(Self.basic("c%2F1:s%3A1")) "
+          + "token=a&token_type_hint=access_token&client_id=c%2F1",
       ])
     #expect(
       requests(.rfc7009, refresh: nil, secret: nil).map(text) == [

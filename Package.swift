@@ -251,6 +251,7 @@ if Context.environment["BINDERY_FUZZ"] != nil {
       name: "bindery-fuzz",
       dependencies: [
         "Bytes", "Clocks", "Posix", "HTTPCodec", "StrictJSON", "RPC", "Vault", "JOSE", "Providers",
+        "OAuth",
         "Configuration",
       ],
       path: "Tests/Fuzz", exclude: ["Corpus", "Dictionaries"],

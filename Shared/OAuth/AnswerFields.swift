@@ -36,10 +36,15 @@ struct AnswerFields {
       self.values = values
       return
     }
-    guard let form = try? Form(parsing: body), form.repeatedName == nil,
+    guard let form = try? Form(parsing: body),
       form.pairs.contains(where: { $0.name == "access_token" || $0.name == "error" })
     else { return nil }
-    values = Dictionary(uniqueKeysWithValues: form.pairs.map { ($0.name, .text($0.value)) })
+    // Names that differ in bytes may be one key of a dictionary (canonical equivalence).
+    var values: [String: Value] = [:]
+    for pair in form.pairs {
+      guard values.updateValue(.text(pair.value), forKey: pair.name) == nil else { return nil }
+    }
+    self.values = values
   }
 
   func text(_ name: String) -> String? {

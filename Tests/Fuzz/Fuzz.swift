@@ -29,6 +29,10 @@ struct FuzzTarget: Sendable {
     FuzzTarget(name: "key-ring", run: fuzzKeyRings),
     FuzzTarget(name: "settings", run: fuzzSettings),
     FuzzTarget(name: "tokens", run: fuzzTokens),
+    FuzzTarget(name: "challenges", run: fuzzChallenges),
+    FuzzTarget(name: "metadata", run: fuzzMetadata),
+    FuzzTarget(name: "registrations", run: fuzzRegistrations),
+    FuzzTarget(name: "token-answers", run: fuzzTokenAnswers),
   ]
 }
 

@@ -60,6 +60,15 @@ private func admitCall(_ frame: Frame, from peer: Service) {
     switch call.name {
     case .status: _ = try? Payload.decode(StatusCall.Request.self, from: call.request)
     case .shred: _ = try? Payload.decode(ShredCall.Request.self, from: call.request)
+    case .refresh: _ = try? Payload.decode(RefreshCall.Request.self, from: call.request)
+    case .unwrap: _ = try? Payload.decode(UnwrapCall.Request.self, from: call.request)
+    case .revokeUpstream:
+      _ = try? Payload.decode(RevokeUpstreamCall.Request.self, from: call.request)
+    case .revocationSettled:
+      _ = try? Payload.decode(RevocationSettledCall.Request.self, from: call.request)
+    case .keys: _ = try? Payload.decode(KeysCall.Request.self, from: call.request)
+    case .rotate: _ = try? Payload.decode(RotateCall.Request.self, from: call.request)
+    case .mail: _ = try? Payload.decode(MailCall.Request.self, from: call.request)
     }
   }
 }

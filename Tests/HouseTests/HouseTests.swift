@@ -75,7 +75,7 @@ import Testing
   static let fuzzed = [
     "http-request-head", "http-response-head", "chunks", "sse", "rpc-frame", "sealed-value",
     "strict-json", "settings", "tokens", "catalogue", "url", "cookies", "forms", "credential",
-    "key-ring", "addresses",
+    "key-ring", "addresses", "challenges", "metadata", "registrations", "token-answers",
   ]
 
   @Test("every parser is fuzzed from seeds of its own") func fuzzing() {

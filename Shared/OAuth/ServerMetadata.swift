@@ -49,16 +49,17 @@ public struct ServerMetadata: Sendable, Equatable {
     return all.compactMap { name, url in url.map { (name, $0) } }
   }
 
-  /// How a client may prove itself, the catalogue's way first, then by strength; empty when there is
-  /// no way that we know. A server that does not say takes what the catalogue says.
+  /// How a client may prove itself, the catalogue's way first, then in the server's order, which some
+  /// serve better than the rest; empty when there is no way that we know. A server that does not say
+  /// takes what the catalogue says.
   func clientAuthentication(
     preferring own: OAuthRules.ClientAuthentication
   ) -> [OAuthRules.ClientAuthentication] {
     guard let authenticationMethods else { return [own] }
-    let order = [own] + [.basic, .post, .none].filter { $0 != own }
-    return order.filter { way in
-      authenticationMethods.contains { $0.utf8.elementsEqual(way.methodName.utf8) }
+    let offered = authenticationMethods.compactMap {
+      OAuthRules.ClientAuthentication(methodName: $0)
     }
+    return offered.filter { $0 == own } + offered.filter { $0 != own }
   }
 }
 

@@ -72,7 +72,7 @@ let package = Package(
         .embedInCode("0001_bindery_initial.sql"), .embedInCode("0002_tokens_initial.sql"),
         .embedInCode("0003_stripe_inbox.sql"), .embedInCode("0004_connect.sql"),
         .embedInCode("0005_refresh.sql"), .embedInCode("0006_rotation.sql"),
-        .embedInCode("0007_jobs.sql"),
+        .embedInCode("0007_jobs.sql"), .embedInCode("0008_suspension.sql"),
       ], swiftSettings: settings),
     library(
       "Database",

@@ -24,5 +24,6 @@ public struct MigrationFile: Sendable {
     MigrationFile(name: "0005_refresh", text: PackageResources._005_refresh_sql),
     MigrationFile(name: "0006_rotation", text: PackageResources._006_rotation_sql),
     MigrationFile(name: "0007_jobs", text: PackageResources._007_jobs_sql),
+    MigrationFile(name: "0008_suspension", text: PackageResources._008_suspension_sql),
   ]
 }

@@ -93,9 +93,9 @@ struct Auth: ServiceBody {
     KeyCalls(keys: keys, store: accounts, rotator: rotator, reload: keyReload)
       .answer(in: &handlers)
     DataKeyCalls(partings: accounts, keys: keys, log: runtime.log).answer(in: &handlers)
+    Tidying(store: accounts, epochs: epochs, shredder: parts.shredder, log: runtime.log)
+      .answer(in: &handlers)
     try await runtime.answerCalls(handlers)
-    let housekeeping = Housekeeping(authorizations: accounts, runtime: runtime)
-    loop.spawn { await housekeeping.run() }
     return Auth(
       server: server, databases: [bindery, tokens], settings: settings, keyReload: keyReload,
       catalogue: catalogue, log: runtime.log)

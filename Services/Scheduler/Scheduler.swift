@@ -84,9 +84,13 @@ struct Scheduler: ServiceBody {
     mailer.answer(in: &handlers)
     try await runtime.answerCalls(handlers)
     let jobs = JobBoard(runtime, bindery: bindery)
+    let forecaster = Forecaster(
+      bindery: bindery, tokens: tokens, mailer: mailer, catalogue: { catalogue.value },
+      metrics: runtime.metrics, log: runtime.log)
     mailer.onNews { [weak jobs] in jobs?.hurry(.mail) }
     try await jobs.start([
       .orphanBlobs(shredder, runtime.readiness), .upstreamRevocations(revoker), .mail(mailer),
+      .tidy(auth), .masterKeys(auth), .forecast(forecaster),
     ])
     jobs.hurry(.mail)  // what the process before us was asked to send at once
     runtime.loop.spawn { await checkpoints.watch() }

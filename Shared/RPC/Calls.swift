@@ -16,6 +16,7 @@ public enum CallName: Int, MetricLabel {
   case keys
   case rotate
   case mail
+  case tidy
 
   /// The name as it crosses the wire and stands in metrics.
   public var label: StaticString {
@@ -29,6 +30,7 @@ public enum CallName: Int, MetricLabel {
     case .keys: "keys"
     case .rotate: "rotate"
     case .mail: "mail"
+    case .tidy: "tidy"
     }
   }
 
@@ -50,10 +52,14 @@ public enum CallName: Int, MetricLabel {
       CallRule(callers: [.auth, .edge], answeredBy: [.scheduler], deadline: .seconds(20))
     case .revocationSettled:
       CallRule(callers: [.scheduler], answeredBy: [.auth], deadline: .seconds(5))
-    case .keys, .rotate:
+    case .keys:
+      CallRule(callers: [.operator, .scheduler], answeredBy: [.auth], deadline: .seconds(20))
+    case .rotate:
       CallRule(callers: [.operator], answeredBy: [.auth], deadline: .seconds(20))
     case .mail:
       CallRule(callers: [.auth, .billing], answeredBy: [.scheduler], deadline: .seconds(5))
+    case .tidy:
+      CallRule(callers: [.scheduler], answeredBy: [.auth], deadline: .seconds(30))
     }
   }
 }

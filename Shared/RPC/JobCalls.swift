@@ -71,3 +71,30 @@ public enum MailKind: String, Codable, Sendable, CaseIterable {
   /// To a person: consents should be renewed once a year.
   case yearlyReminder = "yearly_reminder"
 }
+
+// MARK: tidy
+
+/// Delete what has ended among the records of auth: sign-ins, authorizations under way, claims,
+/// settled revocations; and revoke what was suspended for too long.
+public enum TidyCall: Call {
+  public static let name = CallName.tidy
+
+  /// Nothing is asked in particular.
+  public struct Request: Codable, Sendable {
+    public init() {}
+  }
+
+  /// What was done.
+  public struct Response: Codable, Sendable, Equatable {
+    public var sessions: Int64
+    public var revocations: Int64
+    /// Connections that had been suspended for too long.
+    public var ended: Int64
+
+    public init(sessions: Int64, revocations: Int64, ended: Int64) {
+      self.sessions = sessions
+      self.revocations = revocations
+      self.ended = ended
+    }
+  }
+}

@@ -9,13 +9,16 @@ import RPC
 
 /// The jobs of the scheduler.
 enum JobName: Int, MetricLabel {
-  case orphanBlobs, upstreamRevocations, mail
+  case orphanBlobs, upstreamRevocations, mail, tidy, masterKeys, forecast
 
   var label: StaticString {
     switch self {
     case .orphanBlobs: "orphan_blobs"
     case .upstreamRevocations: "upstream_revocations"
     case .mail: "mail"
+    case .tidy: "tidy"
+    case .masterKeys: "master_keys"
+    case .forecast: "forecast"
     }
   }
 }

@@ -87,10 +87,13 @@ struct Scheduler: ServiceBody {
     let forecaster = Forecaster(
       bindery: bindery, tokens: tokens, mailer: mailer, catalogue: { catalogue.value },
       metrics: runtime.metrics, log: runtime.log)
+    let anomalies = AnomalySearch(
+      bindery: bindery, tokens: tokens, catalogue: { catalogue.value }, metrics: runtime.metrics,
+      log: runtime.log)
     mailer.onNews { [weak jobs] in jobs?.hurry(.mail) }
     try await jobs.start([
       .orphanBlobs(shredder, runtime.readiness), .upstreamRevocations(revoker), .mail(mailer),
-      .tidy(auth), .masterKeys(auth), .forecast(forecaster),
+      .tidy(auth), .masterKeys(auth), .forecast(forecaster), .anomalies(anomalies),
     ])
     jobs.hurry(.mail)  // what the process before us was asked to send at once
     runtime.loop.spawn { await checkpoints.watch() }

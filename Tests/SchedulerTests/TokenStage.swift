@@ -43,7 +43,8 @@ final class TokenStage: Sendable {
 
   /// A connection made at 1.8e9, with tokens unless `sealed` is nil.
   func connect(
-    _ number: Int, mode: String, auth authType: String = "oauth", status: String = "active",
+    _ number: Int, service: String = "linear", mode: String, auth authType: String = "oauth",
+    status: String = "active",
     end: UnixTime? = nil, consent: UnixTime? = nil, refreshed: UnixTime? = nil,
     sealed: [UInt8]? = TokenStage.envelope, updated: UnixTime = UnixTime(seconds: 1_800_000_000)
   ) async throws {
@@ -54,8 +55,8 @@ final class TokenStage: Sendable {
         """
         INSERT INTO connections (id, user_id, service, label, status, auth_type,
           key_storage_mode, created_at, managed_wrap, managed_fingerprint)
-        VALUES (?, ?, 'linear', ?, ?, ?, ?, 1800000000, ?, ?)
-        """, .text(id), .text(Self.id(0)), .text("label \(number)"), .text(status),
+        VALUES (?, ?, ?, ?, ?, ?, ?, 1800000000, ?, ?)
+        """, .text(id), .text(Self.id(0)), .text(service), .text("label \(number)"), .text(status),
         .text(authType), .text(mode), isManaged ? .blob([1]) : .null,
         isManaged ? .text("0123456789abcdef") : .null)
     }

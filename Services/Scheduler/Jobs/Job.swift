@@ -9,7 +9,7 @@ import RPC
 
 /// The jobs of the scheduler.
 enum JobName: Int, MetricLabel {
-  case orphanBlobs, upstreamRevocations, mail, tidy, masterKeys, forecast
+  case orphanBlobs, upstreamRevocations, mail, tidy, masterKeys, forecast, anomalies
 
   var label: StaticString {
     switch self {
@@ -19,6 +19,7 @@ enum JobName: Int, MetricLabel {
     case .tidy: "tidy"
     case .masterKeys: "master_keys"
     case .forecast: "forecast"
+    case .anomalies: "anomalies"
     }
   }
 }

@@ -46,8 +46,10 @@ private let now = UnixTime(seconds: start + 10 * 86_400)
     let search = AnomalySearch(
       bindery: stage.bindery, tokens: stage.tokens, catalogue: { .builtIn }, metrics: metrics,
       log: .discarding)
-    let interval = Int64(
-      try #require(Catalogue.builtIn["linear"]?.refresh.backgroundIntervalSeconds))
+    let provider = try #require(
+      Catalogue.builtIn.providers.first { $0.refresh.backgroundIntervalSeconds != nil })
+    let service = provider.id
+    let interval = Int64(try #require(provider.refresh.backgroundIntervalSeconds))
     let limit = UnixTime(seconds: now.seconds - 4 * interval)
     try await stage.connect(1, service: service, mode: "managed", updated: limit)
     try await stage.connect(

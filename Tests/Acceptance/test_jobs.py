@@ -5,6 +5,7 @@
 import email
 import email.policy
 import http.server
+import itertools
 import json
 import os
 import signal
@@ -18,7 +19,8 @@ from conftest import key
 from system import BIN, System, free_port, service
 from waiting import throughout, until
 
-JOBS = {"orphan_blobs", "upstream_revocations", "mail"}
+JOBS = {"orphan_blobs", "upstream_revocations", "mail", "tidy", "master_keys", "forecast",
+        "anomalies"}
 
 
 def status(system, *words):
@@ -45,11 +47,8 @@ def change(system, sql, *values, database="bindery"):
     assert system.process.poll() is not None
     connection = sqlite3.connect(f"{system.data}/{database}.sqlite", isolation_level=None)
     try:
-        connection.execute("PRAGMA wal_autocheckpoint=0")
         changed = connection.execute(sql, values).rowcount
     finally:
-        connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True) \
-            if hasattr(connection, "setconfig") else None
         connection.close()
     return changed
 
@@ -76,7 +75,8 @@ def test_status_tells_of_every_job(own_system):
     assert set(jobs(system)) == JOBS
     code, text = status(system)
     assert code == 0
-    lines = [line.split() for line in text.splitlines() if line.startswith("  ")]
+    below = text[text.index("\nscheduler ") + 1:].splitlines()[1:]
+    lines = [line.split() for line in itertools.takewhile(lambda line: line[:2] == "  ", below)]
     assert {line[0] for line in lines} == JOBS
     assert all(line[1] == "done" and line[4].startswith("ago") for line in lines), text
     measured = system.metrics().decode()
@@ -290,3 +290,89 @@ def test_kills_at_random_lose_no_mail_and_double_at_most_one_each(own_system, of
     bodies = [request["text_body"] for request in office.requests]
     assert set(bodies) == {f"body {number}" for number in range(count)}
     assert len(bodies) <= count + kills
+
+
+def test_owners_are_told_once_that_a_connection_will_end(own_system, alpha):
+    system = own_system()
+    person = system.person()
+    ends, dead, well = (person.connect("alpha", key(), mode, label) for mode, label in [
+        (None, "Ends söon"), ("managed", "Is dead"), ("managed", "Is well")])
+    system.stop()
+    now = int(time.time())
+    change(system, "UPDATE connections SET auth_type = 'oauth'")
+    for access, field, value in [(ends, "refresh_expires_at", now + 3 * 86400),
+                                 (dead, "needs_reauth_at", now - 60),
+                                 (well, "refresh_expires_at", now + 90 * 86400)]:
+        change(system, f"INSERT INTO refresh_state (connection_id, generation, {field}) "
+               "VALUES (?, 1, ?)", access.id, value, database="tokens")
+    change(system, "DELETE FROM job_state")
+    system.start()
+    counts = ran(system, "forecast")["counts"]
+    assert counts == {"dying_within_24h": 0, "dying_within_7d": 1, "needing_consent": 1, "told": 2}
+    measured = system.metrics().decode()
+    assert 'bindery_scheduler_connections_dying{window="24h"} 0' in measured
+    assert 'bindery_scheduler_connections_dying{window="7d"} 1' in measured
+
+    def letters():
+        return {message["Subject"]: message for message in (
+            email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+            for file in (system.data / "outbox").glob("*.eml"))}
+
+    until(lambda: len(letters()) == 2, 10, "both letters")
+    day = time.strftime("%d %b %Y", time.gmtime(now + 3 * 86400))
+    ending = letters()[f"Your Alpha connection ends on {day} unless it is used"]
+    needing = letters()["Your Alpha connection needs you"]
+    assert ending["To"] == needing["To"] == person.email
+    assert '"Ends söon"' in ending.get_content() and '"Is dead"' in needing.get_content()
+    for letter in (ending, needing):
+        assert f"{system.origin}/dashboard" in letter.get_content()
+        assert ends.secret not in letter.get_content() and ends.id not in letter.get_content()
+    again(system, "forecast")
+    assert ran(system, "forecast")["counts"]["told"] == 0
+    assert len(rows(system, "SELECT id FROM mail_queue")) == 2
+
+
+def test_what_has_ended_is_tidied_up_and_a_long_suspension_ends_a_connection(own_system, alpha):
+    system = own_system()
+    person = system.person()
+    kept, fresh, old = (person.connect("alpha", key()) for _ in range(3))
+    system.stop()
+    change(system, "UPDATE connections SET status = 'suspended' WHERE id = ?", fresh.id)
+    change(system, "UPDATE connections SET status = 'suspended', suspended_at = ? WHERE id = ?",
+           int(time.time()) - 60 * 86400, old.id)
+    change(system, "INSERT INTO sessions SELECT '00000000-0000-4000-8000-000000000009', user_id, "
+           "randomblob(32), randomblob(32), refresh_hash, NULL, successor_salt, rotated_at, "
+           "created_at, 1 FROM sessions LIMIT 1")
+    change(system, "DELETE FROM job_state")
+    system.start()
+    assert ran(system, "tidy")["counts"] == {"ended": 1, "revocations": 0, "sessions": 1}
+    assert kept.call().status == 200
+    assert fresh.call().status == 402 and old.call().status == 404
+    until(lambda: not rows(system, "SELECT 1 FROM token_blobs WHERE connection_id = ?", old.id,
+                           database="tokens"), 30, "the tokens to go")
+    assert rows(system, "SELECT count(*) FROM connections WHERE suspended_at > 1") == [(1,)] \
+        or rows(system, "SELECT suspended_at IS NOT NULL FROM connections WHERE id = ?",
+                fresh.id) == [(1,)]
+
+
+def test_an_anomaly_is_found_counted_and_said_once(own_system, alpha):
+    system = own_system()
+    person = system.person()
+    lost, well = person.connect("alpha", key()), person.connect("alpha", key())
+    ran(system, "anomalies")
+    system.stop()
+    change(system, "DELETE FROM token_blobs WHERE connection_id = ?", lost.id, database="tokens")
+    change(system, "UPDATE connections SET created_at = created_at - 3600")
+    change(system, "DELETE FROM job_state")
+    system.start()
+    job = ran(system, "anomalies")
+    assert job["outcome"] == "findings" and job["counts"].pop("tokens_missing") == 1
+    assert not any(job["counts"].values())
+    system.stop()
+    system.start()  # within the day it is not said again
+    throughout(lambda: jobs(system)["anomalies"]["finished_at"] == job["finished_at"], 12)
+    lines = [json.loads(line) for line in system.log.read_text().splitlines()
+             if '"event":"anomaly"' in line]
+    assert [(line["kind"], line["connection"]) for line in lines] == [
+        ("tokens_missing", lost.id[:8])]
+    assert well.call().status == 200

@@ -28,7 +28,22 @@ actor ProviderGate {
   /// Questions that may wait in a queue.
   static let waitingMax = 20_000
 
-  private typealias Waiter = UnsafeContinuation<Admission, Never>
+  /// Somebody who waits, in one queue or, when it became urgent, in both.
+  private final class Waiter {
+    let name: String
+    private var continuation: UnsafeContinuation<Admission, Never>?
+
+    init(_ name: String, _ continuation: UnsafeContinuation<Admission, Never>) {
+      self.name = name
+      self.continuation = continuation
+    }
+
+    var isWaiting: Bool { continuation != nil }
+
+    func resume(_ admission: Admission) {
+      continuation.take()?.resume(returning: admission)
+    }
+  }
 
   private let interval: Duration
   private let burst: Int
@@ -36,6 +51,10 @@ actor ProviderGate {
   private let clock: @Sendable () -> Instant
   private var urgent = Queue<Waiter>()
   private var patient = Queue<Waiter>()
+  /// Those of `patient` by name.
+  private var patientByName: [String: Waiter] = [:]
+  /// Questions that wait for their turn.
+  private(set) var waiting = 0
   private var isPumping = false
   /// When the bucket would be full.
   private var fullAt: Instant
@@ -45,7 +64,8 @@ actor ProviderGate {
   private var isProbing = false
 
   /// - Parameters:
-  ///   - perSecond: Questions a second, of which a second's worth may come at once.
+  ///   - perSecond: Questions a second, of which a tenth may come at once: providers count by the
+  ///     second, and a second's worth at once could be two of theirs.
   ///   - pause: Waits.
   ///   - clock: The present.
   init(
@@ -53,28 +73,37 @@ actor ProviderGate {
     clock: @escaping @Sendable () -> Instant = { .now }
   ) {
     interval = .seconds(1) / perSecond
-    burst = max(perSecond, 1)
+    burst = max(perSecond / 10, 1)
     self.pause = pause
     self.clock = clock
     fullAt = clock()
   }
 
-  /// Waits for a turn.
-  func admit(_ urgency: Urgency) async -> Admission {
+  /// Waits for a turn, as `name`.
+  func admit(_ urgency: Urgency, as name: String = "") async -> Admission {
     if let seconds = secondsClosed() { return .closed(retryAfterSeconds: seconds) }
     if openUntil != nil { isProbing = true }
-    if urgent.isEmpty, patient.isEmpty, spend() { return .go }
-    guard urgent.count + patient.count < Self.waitingMax else {
+    if waiting == 0, spend() { return .go }
+    guard waiting < Self.waitingMax else {
       isProbing = false
       return .closed(retryAfterSeconds: 2)
     }
-    return await withUnsafeContinuation { waiter in
+    return await withUnsafeContinuation { continuation in
+      let waiter = Waiter(name, continuation)
+      waiting += 1
       switch urgency {
       case .onDemand: urgent.append(waiter)
-      case .background: patient.append(waiter)
+      case .background:
+        patient.append(waiter)
+        patientByName[name] = waiter
       }
       pump()
     }
+  }
+
+  /// A request waits now for what was background work.
+  func lift(_ name: String) {
+    if let waiter = patientByName.removeValue(forKey: name) { urgent.append(waiter) }
   }
 
   /// The provider spoke as it should, whatever it said.
@@ -97,12 +126,11 @@ actor ProviderGate {
     openUntil = max(openUntil ?? end, end)
     // Who waits learns it at once, not when its turn would have come.
     for waiter in urgent.removeAll() + patient.removeAll() {
-      waiter.resume(returning: .closed(retryAfterSeconds: Int64(seconds)))
+      waiter.resume(.closed(retryAfterSeconds: Int64(seconds)))
     }
+    patientByName = [:]
+    waiting = 0
   }
-
-  /// Questions that wait for their turn.
-  var waiting: Int { urgent.count + patient.count }
 
   /// Seconds until somebody may ask; nil when one may now.
   private func secondsClosed() -> Int64? {
@@ -128,15 +156,24 @@ actor ProviderGate {
   }
 
   private func serve() async {
-    while !(urgent.isEmpty && patient.isEmpty) {
+    while waiting > 0 {
       guard spend() else {
         await pause(interval)
         continue
       }
-      // The queues may have been emptied while we waited.
-      if let waiter = urgent.popFirst() ?? patient.popFirst() { waiter.resume(returning: .go) }
+      next()
     }
     isPumping = false
+  }
+
+  /// Lets the next one go; those that became urgent stand in both queues.
+  private func next() {
+    while let waiter = urgent.popFirst() ?? patient.popFirst() {
+      guard waiter.isWaiting else { continue }
+      if patientByName[waiter.name] === waiter { patientByName[waiter.name] = nil }
+      waiting -= 1
+      return waiter.resume(.go)
+    }
   }
 }
 

@@ -21,7 +21,7 @@ struct RefreshRun: Sendable {
   let generation: UInt64
   let key: HeldKey
   let wasRefused: Bool
-  let urgency: Urgency
+  let urgency: SharedUrgency
 
   /// What is refreshed, as the store has it now.
   private struct Subject {
@@ -89,7 +89,7 @@ struct RefreshRun: Sendable {
     let now = UnixTime.now
     let state = stored.state.flatMap { $0.generation == blob.generation ? $0 : nil }
     if state?.needsReauthAt != nil { throw .with(.init(.needsReauthorization)) }
-    if !wasRefused, urgency == .onDemand, let due = blob.dueAt, due > now {
+    if !wasRefused, urgency.value == .onDemand, let due = blob.dueAt, due > now {
       throw .with(.init(.fresh))
     }
     if let next = state?.nextTryAt, next > now {
@@ -115,7 +115,7 @@ struct RefreshRun: Sendable {
   private func refresh(_ subject: Subject) async throws(Stop) -> Refresher.Outcome {
     let service = subject.facts.service
     let gate = parts.gates.gate(of: service)
-    if case .closed(let seconds) = await gate.admit(urgency) {
+    if case .closed(let seconds) = await gate.admit(urgency.value, as: connection) {
       return .init(.later, retryAfterSeconds: seconds)
     }
     let connection = connection

@@ -36,7 +36,7 @@ actor Refresher {
   }
 
   private let parts: Parts
-  private var underWay: [String: Task<Outcome, Never>] = [:]
+  private var underWay: [String: (task: Task<Outcome, Never>, urgency: SharedUrgency)] = [:]
 
   init(_ parts: Parts) { self.parts = parts }
 
@@ -48,13 +48,17 @@ actor Refresher {
     _ connection: String, generation: UInt64, key: consuming DataKey, wasRefused: Bool,
     urgency: Urgency
   ) async -> Outcome {
-    if let task = underWay[connection] { return await task.value }
+    if let run = underWay[connection] {
+      if urgency == .onDemand, run.urgency.lift() { await parts.gates.lift(connection) }
+      return await run.task.value
+    }
     let held = HeldKey(key)
+    let shared = SharedUrgency(urgency)
     let run = RefreshRun(
       parts: parts, connection: connection, generation: generation, key: held,
-      wasRefused: wasRefused, urgency: urgency)
+      wasRefused: wasRefused, urgency: shared)
     let task = Task { await run.run() }
-    underWay[connection] = task
+    underWay[connection] = (task, shared)
     parts.metrics.underWay.set(Int64(underWay.count))
     let outcome = await task.value
     underWay[connection] = nil
@@ -65,6 +69,23 @@ actor Refresher {
   /// Waits for the exchanges under way.
   func finish(until deadline: Instant) async {
     while !underWay.isEmpty, Instant.now < deadline { await parts.pause(.milliseconds(20)) }
+  }
+}
+
+/// Who waits for a refresh, which may change while it runs.
+final class SharedUrgency: Sendable {
+  private let held: Mutex<Urgency>
+
+  init(_ urgency: Urgency) { held = Mutex(urgency) }
+
+  var value: Urgency { held.withLock { $0 } }
+
+  /// A request waits from now on; whether none did before.
+  func lift() -> Bool {
+    held.withLock { urgency in
+      defer { urgency = .onDemand }
+      return urgency == .background
+    }
   }
 }
 
@@ -91,6 +112,11 @@ final class ProviderGates: Sendable {
 
   /// The rules of a service; the standard ones when it left the catalogue.
   func rules(of service: String) -> RefreshRules { catalogue()[service]?.refresh ?? .standard }
+
+  /// Lets what waits for `connection` go before background work.
+  func lift(_ connection: String) async {
+    for gate in gates.withLock({ Array($0.values) }) { await gate.lift(connection) }
+  }
 
   /// Where a token of `service` may be sent: a service that left the catalogue has only what a
   /// stranger named.

@@ -153,6 +153,15 @@ final class RotationRig: Sendable {
     return made != nil && wrap.fingerprint == fingerprint(index)
   }
 
+  /// The same; false when there is no such live connection.
+  func opensAlive(_ id: ConnectionID, of user: User, under index: Int) async throws -> Bool {
+    do throws(AccountError) { _ = try await accounts.connection(id, of: user.id) } catch {
+      guard error == .notFound else { throw error }
+      return false
+    }
+    return try await opens(id, of: user, under: index)
+  }
+
   func spoil(_ id: ConnectionID) async throws {
     try await thread.run { (database) throws(DatabaseError) in
       try database.execute(
@@ -301,6 +310,38 @@ final class RotationRig: Sendable {
     #expect(rotation.state == .completed && rotation.done == 399)
     #expect(try await rig.counts() == [rig.fingerprint(1): 400])
     #expect(try await rig.calls.act(on: .init(.pause)) == "no rotation is under way")
+  }
+
+  @Test("rows that are revoked at the same instant stay revoked", arguments: [UInt64(1), 2, 3])
+  func revocations(seed: UInt64) async throws {
+    let rig = try RotationRig()
+    // Pages of ten rows, so that many of them lie between two reads of the same row.
+    let (user, ids) = try await started(rig, 1000, rate: 40)
+    var dice = Dice(state: seed)
+    let revoked = Set(ids.shuffled(using: &dice).prefix(500))
+    async let rotation: Void = rig.rotator.run()
+    for id in ids.shuffled(using: &dice) where revoked.contains(id) {
+      _ = try await rig.accounts.revokeConnection(id, of: user.id, now: .now)
+      if Bool.random(using: &dice) { await Task.yield() }
+    }
+    await rotation
+    #expect(try await rig.accounts.rotation()?.state == .completed)
+    #expect(try await rig.counts() == [rig.fingerprint(1): 500])
+    for id in ids {
+      #expect(try await rig.opensAlive(id, of: user, under: 1) == !revoked.contains(id))
+    }
+  }
+
+  /// SplitMix64: the same interleaving of wishes for the same seed.
+  struct Dice: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+      state &+= 0x9e37_79b9_7f4a_7c15
+      var mixed = state
+      mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+      mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+      return mixed ^ (mixed >> 31)
+    }
   }
 
   @Test("no more rows a second than asked for, in small pages")

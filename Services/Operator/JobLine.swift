@@ -6,9 +6,9 @@ import RPC
 
 /// A job as `bindery status` tells of it.
 enum JobLine {
-  /// `  mail          done 12 s ago, next in 48 s, 3 sent`
+  /// `  mail                 done 12 s ago, next in 48 s, 3 sent`
   static func text(_ job: JobStatus, now: UnixTime) -> String {
-    var line = "  \(job.name.padded(to: 16)) "
+    var line = "  \(job.name.padded(to: 20)) "
     if let outcome = job.outcome, let finished = job.finishedAt {
       line += "\(outcome) \(span(now.seconds - finished)) ago"
     } else {

@@ -93,7 +93,8 @@ struct Scheduler: ServiceBody {
     mailer.onNews { [weak jobs] in jobs?.hurry(.mail) }
     try await jobs.start([
       .orphanBlobs(shredder, runtime.readiness), .upstreamRevocations(revoker), .mail(mailer),
-      .tidy(auth), .masterKeys(auth), .forecast(forecaster), .anomalies(anomalies),
+      .tidy(auth, runtime), .masterKeys(auth, runtime), .forecast(forecaster),
+      .anomalies(anomalies),
     ])
     jobs.hurry(.mail)  // what the process before us was asked to send at once
     runtime.loop.spawn { await checkpoints.watch() }

@@ -3,11 +3,13 @@
 
 import Clocks
 import RPC
+import ServiceRuntime
 
 extension Job {
   /// Deletes what has ended, every five minutes.
-  static func tidy(_ auth: RPCClient) -> Job {
+  static func tidy(_ auth: RPCClient, _ runtime: Runtime) -> Job {
     Job(name: .tidy, intervalSeconds: 300) { (_) throws(JobFailure) in
+      await reach(auth, runtime)
       let tidied: TidyCall.Response
       do throws(RPCError) {
         tidied = try await auth.call(TidyCall.self, TidyCall.Request())
@@ -20,8 +22,9 @@ extension Job {
   }
 
   /// Looks every minute whether a master key is missing; auth itself raises the alarm.
-  static func masterKeys(_ auth: RPCClient) -> Job {
+  static func masterKeys(_ auth: RPCClient, _ runtime: Runtime) -> Job {
     Job(name: .masterKeys, intervalSeconds: 60) { (_) throws(JobFailure) in
+      await reach(auth, runtime)
       let report: KeyReport
       do throws(RPCError) { report = try await auth.call(KeysCall.self, KeysCall.Request()) } catch
       {
@@ -29,6 +32,12 @@ extension Job {
       }
       return self.report(on: report)
     }
+  }
+
+  /// Waits a little for a peer that starts when we do.
+  private static func reach(_ peer: RPCClient, _ runtime: Runtime) async {
+    let deadline = Instant.now.advanced(by: .seconds(5))
+    while !peer.isConnected, Instant.now < deadline { await runtime.pause(for: .milliseconds(50)) }
   }
 
   /// How many keys are held, and how many rows are sealed under others.

@@ -6,7 +6,9 @@ import itertools
 import random
 import socket
 
+import matrix
 import pytest
+from provider import Provider, oauth_service
 from system import System, service
 from upstream import Upstream
 
@@ -118,6 +120,54 @@ def beta(scripted):
     scripted["beta"].reset()
     yield scripted["beta"]
     assert not scripted["beta"].faults
+
+
+@pytest.fixture(scope="session")
+def providers():
+    """The OAuth providers of the matrix, one per row."""
+    made = matrix.providers()
+    yield made
+    for each in made.values():
+        each.close()
+        assert not each.faults
+
+
+@pytest.fixture(scope="session")
+def oauth_system(providers):
+    """A system that can connect every provider of the matrix."""
+    with System(matrix.services(providers), matrix.settings(providers)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def carol(oauth_system):
+    return oauth_system.person()
+
+
+@pytest.fixture
+def own_provider():
+    """Providers for one test alone; call it with rules."""
+    made = []
+
+    def make(rules=None):
+        made.append(Provider(rules))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+        assert not each.faults
+
+
+@pytest.fixture
+def own_oauth(own_provider, own_system):
+    """A system and a provider for one test alone: (system, provider)."""
+    def start(rules=None, settings=None, refresh=None, **oauth):
+        provider = own_provider(rules)
+        entry = oauth_service("own", provider, refresh, **oauth)
+        return own_system(settings, [entry]), provider
+
+    return start
 
 
 def key():

@@ -153,6 +153,18 @@ def rows(system, file, query, *values):
         return database.execute(query, values).fetchall()
 
 
+@contextlib.contextmanager
+def writing(system, file):
+    """Changes a row that only time would change. Nothing is checkpointed from here."""
+    database = sqlite3.connect(system.data / f"{file}.sqlite", timeout=10)
+    try:
+        database.execute("PRAGMA wal_autocheckpoint = 0")
+        with database:
+            yield database
+    finally:
+        database.close()
+
+
 def generation(grant):
     found = rows(grant.system, "tokens",
                  "SELECT generation FROM token_blobs WHERE connection_id = ?", grant.id)

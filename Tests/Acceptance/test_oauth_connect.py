@@ -9,7 +9,7 @@ import urllib.parse
 
 import matrix
 import pytest
-from oauth import Attempt, connect, connections, ping, rows
+from oauth import Attempt, connect, connections, ping, rows, writing
 from waiting import until
 
 
@@ -140,6 +140,28 @@ def test_parallel_callbacks_with_one_state_make_one_connection(carol, providers)
     assert sorted(r.status for r in replies) == [302] + [400] * 7
     assert attempt.claim(attempt.claim_token(next(r for r in replies if r.status == 302))).status == 200
     assert len(connections(carol)) == before + 1
+
+
+def test_a_state_that_is_too_old_is_refused(carol, counted):
+    """Ten minutes; the stored end is moved into the past, because nobody waits that long here."""
+    attempt = Attempt(carol, "t01")
+    back = attempt.consent()
+    with writing(carol.system, "bindery") as database:
+        ends = database.execute("SELECT max(expires_at - created_at) FROM pending_authorizations")
+        assert ends.fetchone()[0] <= 600
+        database.execute("UPDATE pending_authorizations SET created_at = created_at - 700, "
+                         "expires_at = expires_at - 700")
+    refused_as_unknown(attempt.callback(back))
+
+
+def test_a_claim_that_is_too_old_is_gone(carol):
+    attempt = Attempt(carol, "t01")
+    token = attempt.claim_token()
+    with writing(carol.system, "bindery") as database:
+        assert database.execute("SELECT max(expires_at - created_at) FROM claims").fetchone()[0] <= 300
+        database.execute("UPDATE claims SET created_at = created_at - 400, "
+                         "expires_at = expires_at - 400")
+    assert attempt.claim(token).status == 404
 
 
 def test_a_person_who_says_no_is_brought_back_with_an_error(carol, counted):

@@ -7,7 +7,7 @@ import threading
 
 import matrix
 import pytest
-from oauth import connect, generation, ping, settled
+from oauth import connect, connections, generation, ping, settled
 from provider import Provider, Rules, oauth_service
 from system import System
 from waiting import throughout, until
@@ -19,6 +19,24 @@ def short(provider):
     """Rules under which the next token ends in a second, and says so if it says anything."""
     says = provider.rules.says
     return provider.behaving(life=1, says="1" if isinstance(says, str) else says)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def idle():
+    """Connections that nobody uses: one per row whose provider says how long a token lives, managed,
+    and one that is not. Their first tokens end soon."""
+    rows = [row for row in matrix.TELLING if row in matrix.REFRESHING]
+    made = matrix.providers(rows)
+    with System(matrix.services(made), matrix.settings(made)) as system:
+        person, found = system.person(), {}
+        for row in rows:
+            with short(made[row]):
+                found[row] = connect(person, row, "managed")
+        with short(made["t01"]):
+            found["zero_knowledge"] = connect(person, "t01")
+        yield made, found
+    for provider in made.values():
+        provider.close()
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +154,8 @@ def test_a_dead_grant_asks_for_new_consent_and_gets_it(row, mode, carol, provide
 
 @pytest.fixture(scope="module")
 def troubled():
-    """A system with one provider per trouble, each with a connection whose token has ended."""
+    """Providers that were all in trouble at once, each with a connection whose token had ended: what
+    their requests were answered meanwhile. The trouble is over."""
     made = {name: Provider(Rules("leeway")) for name in matrix.TROUBLES}
     names = {name: f"x{number}" for number, name in enumerate(made)}
     entries = [oauth_service(names[name], provider) for name, provider in made.items()]
@@ -144,9 +163,17 @@ def troubled():
         person, found = system.person(), {}
         for name, provider in made.items():
             with short(provider):
-                found[name] = provider, connect(person, names[name], "managed")
+                grant = connect(person, names[name], "managed")
+            provider.rules.trouble = matrix.TROUBLES[name]
+            found[name] = provider, grant, []
         for provider in made.values():
             until(lambda: not provider.valid(provider.families[0].access[0]), 5)
+        for provider, grant, answers in found.values():
+            answers += [grant.call(ping(4)) for _ in range(3)]
+        listed = {c["id"]: c for c in connections(person)}
+        for provider, grant, answers in found.values():
+            grant.meanwhile = listed[grant.id], len(provider.refreshes)
+            provider.rules.trouble = None
         yield found
     for provider in made.values():
         provider.close()
@@ -154,14 +181,13 @@ def troubled():
 
 @pytest.mark.parametrize("trouble", matrix.TROUBLES)
 def test_trouble_of_the_provider_costs_no_connection(trouble, troubled):
-    provider, grant = troubled[trouble]
-    with provider.behaving(trouble=matrix.TROUBLES[trouble]):
-        for _ in range(3):
-            answer = grant.call(ping(4))
-            assert answer.status == 503 and answer.json()["error"]["code"] == -32007, answer
-            assert answer.json()["id"] == 4 and 1 <= int(answer.header("retry-after")) <= 300
-        assert 1 <= len(provider.refreshes) <= 3
-        assert grant.listed()["needs_reauth_at"] is None
+    provider, grant, answers = troubled[trouble]
+    for answer in answers:
+        assert answer.status == 503 and answer.json()["error"]["code"] == -32007, answer
+        assert answer.json()["id"] == 4 and 1 <= int(answer.header("retry-after")) <= 300
+    listed, exchanges = grant.meanwhile
+    assert 1 <= exchanges <= 3, "it is asked in moderation"
+    assert listed["needs_reauth_at"] is None and listed["status"] == "active"
     until(lambda: grant.call().status == 200, 100, "service after the trouble")
     assert [e.outcome for e in provider.refreshes if e.outcome != "trouble"] == ["issued"]
 
@@ -294,3 +320,25 @@ def test_an_answer_without_refresh_token_keeps_the_newest_one(own_oauth):
     until(lambda: grant.call().status == 200, 100, "service after the lost answer")
     assert [e.outcome for e in provider.refreshes] == ["issued", "repeated"]
     assert grant.listed()["needs_reauth_at"] is None
+
+
+@pytest.mark.parametrize("row", [r for r in matrix.TELLING if r in matrix.REFRESHING])
+def test_a_managed_connection_that_nobody_uses_is_renewed_in_the_background(row, idle):
+    made, found = idle
+    provider, grant = made[row], found[row]
+    family = provider.families[0]
+    until(lambda: len(family.access) > 1, 45, "a refresh in the background")
+    until(lambda: generation(grant) == 2, 5, "its commit")
+    assert [e.outcome for e in provider.entries(family=1)] == ["issued"]
+    grant.works()
+    assert provider.calls[-1].token == family.access[1]
+    assert len(provider.entries(family=1)) == 1
+
+
+def test_a_zero_knowledge_connection_is_not_touched_while_nobody_uses_it(idle):
+    made, found = idle
+    family = made["t01"].families[1]
+    until(lambda: len(made["t01"].families[0].access) > 1, 45, "a round of the background")
+    assert family.access[1:] == [] and generation(found["zero_knowledge"]) == 1
+    found["zero_knowledge"].works()
+    assert len(family.access) == 2

@@ -21,7 +21,7 @@ ROWS = {
     "t10missing": Rules(says=MISSING),
     "t10zero": Rules(says=0),
     "t10negative": Rules(says=-5),
-    "t11basic": Rules(clients={"app:t11": "static secret/of t11+&="}, authentication="basic"),
+    "t11basic": Rules(clients={"app:t11": "static:secret/of%t11+&="}, authentication="basic"),
     "t12comma": Rules(separator=","),
     "t13old": Rules(protected_resource=False, resource=False, iss=None),  # the 2025-03-26 way
     "t14secret": Rules(registered_secret=True, authentication="post"),

@@ -7,6 +7,7 @@ import http.client
 import http.cookies
 import json
 import sqlite3
+import time
 import urllib.parse
 
 from system import Access, Reply
@@ -163,6 +164,14 @@ def writing(system, file):
             yield database
     finally:
         database.close()
+
+
+def nearly_ended(system, seconds_left):
+    """All stored tokens were made an hour ago and end in so many seconds, as far as we know."""
+    now = int(time.time())
+    with writing(system, "tokens") as database:
+        database.execute("UPDATE token_blobs SET updated_at = ?, expires_at = ?",
+                         (now - 3600, now + seconds_left))
 
 
 def generation(grant):

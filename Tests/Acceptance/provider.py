@@ -31,6 +31,7 @@ class Rules:
     refresh: bool = True  # whether a refresh token is given at all
     life: float | None = 3600.0  # of an access token in seconds; None: for ever
     says: object = None  # what `expires_in` says instead of the life
+    refresh_says: int | None = None  # what `refresh_token_expires_in` says
     code_life: float = 30.0
     dead_status: int = 400  # of invalid_grant
     form: bool = False  # answers are forms
@@ -229,6 +230,8 @@ class Provider:
             self.refresh_tokens[token.value] = token
             family.refresh.append(token)
             answer["refresh_token"] = token.value
+            if rules.refresh_says is not None:
+                answer["refresh_token_expires_in"] = rules.refresh_says
             if parent:
                 parent.heir = token
         if family.scope:

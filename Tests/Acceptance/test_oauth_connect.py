@@ -2,9 +2,11 @@
 # not its own: a foreign browser, a spent or unknown state, a foreign issuer, a code of somebody else,
 # a claim of a stranger? What is refused leaves nothing behind.
 
+import datetime
 import json
 import re
 import secrets
+import time
 import urllib.parse
 
 import matrix
@@ -29,8 +31,26 @@ def test_a_service_is_connected_and_used(row, mode, carol, providers):
     assert [call.token for call in provider.calls[calls:] if call.accepted] == [family.access[0]] * 2
     listed = grant.listed()
     assert listed["status"] == "active" and listed["needs_reauth_at"] is None
-    if row in matrix.TELLING:
-        assert listed["expires_at"]
+    assert listed["expires_at"] is None, "the grant has no end that anybody knows"
+
+
+def test_the_end_of_the_refresh_token_is_the_end_of_the_connection(carol, providers):
+    """As the provider says it, at the consent and at each refresh."""
+    provider = providers["t01"]
+    with provider.behaving(refresh_says=90 * 86400):
+        grant = connect(carol, "t01")
+    ends = [grant.listed()["expires_at"]]
+    with provider.behaving(refresh_says=180 * 86400):
+        provider.expire(provider.families[-1].number)
+        grant.works()
+    until(lambda: grant.listed()["expires_at"] != ends[0], 5, "the new end")
+    ends.append(grant.listed()["expires_at"])
+    days = [round((seconds(end) - time.time()) / 86400) for end in ends]
+    assert days == [90, 180]
+
+
+def seconds(stamp):
+    return datetime.datetime.fromisoformat(stamp).timestamp()
 
 
 def test_the_request_for_consent_is_what_the_specifications_ask_for(carol, providers):
@@ -245,7 +265,7 @@ def test_asking_needs_an_account_and_a_service_with_oauth(carol, oauth_system):
     nobody.token = None
     assert nobody.call("POST", "/api/connections/t01/authorize", {}).status == 401
     assert carol.call("POST", "/api/connections/unheard/authorize", {}).status == 404
-    for body in ({"key_storage_mode": "open"}, {"replace_connection_id": 5}, {"unknown": 1},
+    for body in ({"key_storage_mode": "open"}, {"replace_connection_id": 5},
                  {"return_to": "https://evil.example/"}):
         reply = carol.call("POST", "/api/connections/t01/authorize", body)
         assert reply.status in (400, 422), (body, reply)

@@ -7,10 +7,11 @@ import threading
 
 import matrix
 import pytest
-from oauth import connect, connections, generation, ping, settled
+from oauth import connect, connections, generation, nearly_ended, ping, settled
 from provider import Provider, Rules, oauth_service
 from system import System
 from waiting import throughout, until
+from wire import Seconds
 
 MODES = ("zero_knowledge", "managed")
 
@@ -75,7 +76,7 @@ def test_a_token_the_service_refuses_is_renewed_and_the_request_made_again_whole
         row, mode, ended, providers):
     provider, (grant, family) = providers[row], ended[row, mode]
     grant.works()
-    body = ping(9, params={"x": "é€😀" * 5000})
+    body = ping(9, params={"x": "é€😀" * 2000})
     before = len(provider.entries(family=family.number))
     provider.expire(family.number)
     calls = len(provider.calls)
@@ -192,30 +193,70 @@ def test_trouble_of_the_provider_costs_no_connection(trouble, troubled):
     assert [e.outcome for e in provider.refreshes if e.outcome != "trouble"] == ["issued"]
 
 
-def test_a_token_that_still_lives_is_used_while_the_provider_is_in_trouble(own_oauth):
-    """Due, but not ended: no answer of the provider is needed yet."""
-    system, provider = own_oauth(Rules(life=300, says=12))
-    grant = connect(system.person(), "own")
-    provider.rules.trouble = (500, [], b"oops")
-    family = provider.families[0]
-    provider.rules.life = 300
-    until(lambda: provider.refreshes or grant.works() is None, 20, "a try to refresh")
-    assert provider.refreshes[0].at - provider.entries("authorization_code")[0].at < 12.5
-    assert grant.works()
-    assert provider.calls[-1].token == family.access[0]
-
-
-def test_a_provider_that_is_not_there_costs_no_connection(own_oauth):
+@pytest.mark.parametrize("left", [25, 200])
+def test_a_token_that_still_lives_is_used_while_the_provider_is_in_trouble(left, own_oauth):
+    """It is due, but it has not ended: no answer of the provider is needed yet."""
     system, provider = own_oauth()
     grant = connect(system.person(), "own")
-    provider.rules.metadata = {}
-    with provider.behaving(lose=1000):
-        provider.rules.rotation = "leeway"
-        provider.expire()
+    nearly_ended(system, left)
+    with provider.behaving(trouble=(500, [], b"oops")):
+        for _ in range(3):
+            grant.works()
+        until(lambda: provider.refreshes, 5, "a try to refresh")
+    assert [c.token for c in provider.calls if c.token] == [provider.families[0].access[0]] * 3
+    
+    def renewed():
+        grant.works()
+        return generation(grant) == 2
+
+    until(renewed, 30, "the refresh after the trouble")
+
+
+def test_nobody_waits_for_a_successor_while_there_is_time(own_oauth):
+    system, provider = own_oauth()
+    grant = connect(system.person(), "own")
+    nearly_ended(system, 200)
+    with provider.behaving(latency=1.0):
+        with Seconds() as took:
+            for _ in range(5):
+                grant.works()
+        until(lambda: generation(grant) == 2, 10, "the refresh beside the requests")
+    assert took.value < 0.9
+    assert len(provider.refreshes) == 1
+    grant.works()
+    assert provider.calls[-1].token == provider.families[0].access[1]
+
+
+def test_answers_that_are_lost_cost_no_connection_where_a_repeat_is_forgiven(own_oauth):
+    system, provider = own_oauth(Rules("leeway"))
+    grant = connect(system.person(), "own")
+    provider.expire()
+    provider.rules.lose = 1000
+    for _ in range(3):
         assert grant.error_code() == (503, -32007)
     assert grant.listed()["needs_reauth_at"] is None
-    until(lambda: grant.call().status == 200, 100, "service after the trouble")
+    provider.rules.lose = 0
+    until(lambda: grant.call().status == 200, 30, "service after the trouble")
+    assert {e.outcome for e in provider.refreshes} == {"issued", "again"}
     assert grant.listed()["needs_reauth_at"] is None
+
+
+def test_an_authorization_server_that_is_away_costs_no_connection(own_provider, own_system):
+    """The service itself answers all the while."""
+    away = own_provider(Rules("strict"))
+    front = own_provider(Rules(resource_metadata={"authorization_servers": [away.origin]},
+                               judge=away.valid))
+    system = own_system(None, [oauth_service("own", front)])
+    grant = connect(system.person(), "own")
+    grant.works()
+    away.close()
+    away.expire()
+    for _ in range(3):
+        assert grant.error_code() == (503, -32007)
+    assert grant.listed()["needs_reauth_at"] is None
+    away.reopen()
+    until(lambda: grant.call().status == 200, 30, "service after the trouble")
+    assert [e.outcome for e in away.refreshes] == ["issued"]
 
 
 def crowd(count, ask):

@@ -12,6 +12,7 @@ from wire import Wire
 class Loose(System):
     """A system whose services are started one by one."""
     wanted = ("scheduler", "auth", "edge")
+    processes = None
 
     def start(self, seconds=60):
         if not (self.data / "managed-keys.json").exists():
@@ -52,6 +53,8 @@ class Loose(System):
         self.processes[name].wait()
 
     def pids(self):
+        if self.processes is None:
+            return super().pids()
         return {name: process.pid for name, process in self.processes.items()}
 
     def stop(self, seconds=45):

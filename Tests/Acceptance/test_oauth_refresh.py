@@ -91,6 +91,18 @@ def test_a_token_the_service_refuses_is_renewed_and_the_request_made_again_whole
     assert grant.listed()["needs_reauth_at"] is None
 
 
+def test_a_refused_token_is_renewed_whichever_thread_of_the_edge_is_asked(own_oauth):
+    """Each thread remembers the tokens that it saw last; those of another thread are newer."""
+    system, provider = own_oauth(settings={"EDGE_THREADS": "2"})
+    grant = connect(system.person(), "own")
+    statuses = []
+    for _ in range(24):
+        provider.expire()
+        statuses.append(grant.call().status)
+    assert statuses == [200] * 24, statuses
+    assert len(provider.refreshes) == 24 and {e.outcome for e in provider.refreshes} == {"issued"}
+
+
 def test_a_request_too_long_to_keep_is_not_made_twice(ended, providers):
     """Its body is gone when the service refuses it; the next request has the new token."""
     provider, (grant, family) = providers["t01"], ended["t01", "zero_knowledge"]

@@ -9,7 +9,7 @@ import urllib.parse
 
 import pytest
 from oauth import Attempt, connect, ping
-from provider import MISSING, Provider, Rules, oauth_service
+from provider import Provider, Rules, oauth_service
 from system import ROOT, System, free_port
 from waiting import until
 
@@ -100,9 +100,9 @@ def oidc(tmp_path_factory):
 
     until(answers, 20, "the provider")
     server = Provider(Rules(resource_metadata={"authorization_servers": [origin]}, judge=is_valid))
-    # It announces neither S256 nor revocation, and its clients prove themselves by Basic.
+    # It announces neither S256 nor revocation nor that its clients prove themselves by Basic.
     entry = oauth_service("oidc", server, {"rotates": False}, scopes=["openid", "email"],
-                          pkce=False, resource=False, client_authentication=MISSING)
+                          pkce=False, resource=False, client_authentication="basic")
     try:
         with System([entry]) as system:
             yield system, server, ask

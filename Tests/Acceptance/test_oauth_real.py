@@ -25,7 +25,9 @@ def sdk(tmp_path_factory):
          str(record)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     port = int(process.stdout.readline().split()[1])
     entry = {"id": "sdk", "name": "SDK", "mcp_url": f"http://127.0.0.1:{port}/mcp",
-             "oauth": {"registration": "dynamic", "scopes": ["notes"]}}
+             "oauth": {"registration": "dynamic", "scopes": ["notes"],
+                       # By Basic this server takes everything but a revocation.
+                       "client_authentication": "post"}}
     try:
         with System([entry]) as system:
             yield system, lambda: [json.loads(line) for line in record.read_text().splitlines()]

@@ -18,7 +18,8 @@ keys = itertools.count(1)
 
 def pytest_collection_modifyitems(items):
     """What takes long by nature is judged at the end."""
-    items.sort(key=lambda item: item.path.name == "test_slow_peers.py")
+    items.sort(key=lambda item: (item.path.name == "test_slow_peers.py",
+                                 "keeps_its_lock" in item.name))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,6 +32,15 @@ def slow(request):
     started = Slow()
     yield started
     started.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stopped(request):
+    """The sleeping scheduler of test_oauth_twins.py, started before everything else."""
+    if not any("keeps_its_lock" in item.name for item in request.session.items):
+        return None
+    from test_oauth_twins import Stopped
+    return Stopped()
 
 
 def pytest_addoption(parser):

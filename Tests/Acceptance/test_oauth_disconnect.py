@@ -5,7 +5,7 @@
 import matrix
 import pytest
 from oauth import connect, rows
-from provider import Rules
+from provider import Rules, oauth_service
 from waiting import until
 
 REVOKING = [row for row in matrix.ROWS if matrix.ROWS[row].revocation]
@@ -86,28 +86,30 @@ def test_an_api_key_connection_has_nothing_to_revoke_upstream(system, alice, new
     assert reply.json() == {"success": True, "upstream_revocation": "unsupported"}
 
 
-@pytest.mark.parametrize("trouble", ["down", "500", "429"])
-def test_a_provider_that_is_away_is_told_when_it_is_back(trouble, own_oauth):
-    """Also over a restart of everything."""
-    system, provider = own_oauth()
-    grant = connect(system.person(), "own", "managed")
-    family = provider.families[0]
-    if trouble == "down":
-        provider.close()
-    else:
-        provider.rules.trouble = (int(trouble), [("Retry-After", "1")], b"no")
-    assert grant.disconnect() == "pending"
-    assert gone(grant) and not family.revoked
+def test_a_provider_that_is_away_is_told_when_it_is_back(own_provider, own_system):
+    """Also over a restart of everything. Three of them: one is down, two are in trouble."""
+    made = {name: own_provider() for name in ("down", "broken", "busy")}
+    system = own_system(None, [oauth_service(name, provider) for name, provider in made.items()])
+    person = system.person()
+    grants = {name: connect(person, name, "managed") for name in made}
+    made["down"].close()
+    made["broken"].rules.trouble = (500, [], b"no")
+    made["busy"].rules.trouble = (429, [("Retry-After", "1")], b"no")
+    for grant in grants.values():
+        assert grant.disconnect() == "pending"
     assert system.stop() == 0
     system.start()
-    if trouble == "down":
-        provider.reopen()
-    else:
-        provider.rules.trouble = None
-    assert gone(grant)
-    until(lambda: family.revoked, 90, "the revocation after the trouble")
-    until(lambda: shredded(grant), 20, "the end of the blob")
-    assert gone(grant)
+    assert all(gone(grant) for grant in grants.values())
+    assert not any(provider.families[0].revoked for provider in made.values())
+    made["down"].reopen()
+    for name in ("broken", "busy"):
+        made[name].rules.trouble = None
+    until(lambda: all(p.families[0].revoked for p in made.values()), 90, "the revocations")
+    for name, provider in made.items():
+        until(lambda: shredded(grants[name]), 20, "the end of the blob")
+        assert [e.outcome for e in provider.entries("revoke") if e.outcome != "trouble"][0] \
+            == "revoked"
+    assert all(gone(grant) for grant in grants.values())
 
 
 def test_what_is_revoked_is_the_newest_token(own_oauth):

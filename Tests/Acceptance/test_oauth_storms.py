@@ -1,21 +1,21 @@
 # What happens to a thousand connections when their provider has a bad day? A client secret that is
 # wrong for a while marks none dead; tokens that end all at once are renewed within the rate that the
 # provider allows, and requests that wait come first.
-# STORM_CONNECTIONS (50), STORM_SECONDS (15): the bad day. EXPIRING (200): tokens that end together;
+# STORM_CONNECTIONS (50), STORM_SECONDS (8): the bad day. EXPIRING (200): tokens that end together;
 # the last part connects as many first. EXPIRING_RATE (40): exchanges a second that are allowed.
 
 import concurrent.futures
 import os
-import threading
+import signal
 import time
 
 import pytest
-from oauth import connect, connections
+from oauth import connect, connections, nearly_ended
 from provider import Rules, oauth_service
 from waiting import until
 
 CONNECTIONS = int(os.environ.get("STORM_CONNECTIONS", "50"))
-SECONDS = float(os.environ.get("STORM_SECONDS", "15"))
+SECONDS = float(os.environ.get("STORM_SECONDS", "8"))
 EXPIRING = int(os.environ.get("EXPIRING", "200"))
 RATE = int(os.environ.get("EXPIRING_RATE", "40"))
 
@@ -67,41 +67,42 @@ def test_a_bad_client_secret_marks_no_connection_dead(answer, storm):
 
 def test_tokens_that_end_together_are_renewed_within_the_rate_and_requests_come_first(
         own_provider, own_system):
+    """The scheduler starts and finds them all due; of some the next request is there already."""
     latency = 0.25
     provider = own_provider(Rules("strict"))
-    system = own_system(None, [oauth_service("own", provider, {"max_per_second": RATE})])
+    system = own_system({"EDGE_THREADS": "1"},
+                        [oauth_service("own", provider, {"max_per_second": RATE})])
     person = system.person()
-    life = max(20.0, EXPIRING * 0.06)
-    with provider.behaving(life=life):
-        managed = many(person, "own", EXPIRING, "managed")
-        waiting = many(person, "own", 40, "zero_knowledge")
-    families = provider.families[:]
-    began = len(provider.refreshes)
+    managed = many(person, "own", EXPIRING, "managed")
+    waiting = many(person, "own", 24, "zero_knowledge")
     provider.rules.latency = latency
-    until(lambda: len(provider.refreshes) > began + 5, life + 60, "the background to begin")
+    nearly_ended(system, 60)
+    os.kill(system.pid("scheduler"), signal.SIGKILL)
+    until(lambda: len(provider.refreshes) > 5, 40, "the background to begin")
     provider.expire()
-    took, lock = [], threading.Lock()
+    took = []
 
     def ask(grant):
         start = time.monotonic()
         answer = grant.call()
-        with lock:
-            took.append(time.monotonic() - start)
+        took.append(time.monotonic() - start)
         return answer.status
 
-    statuses = []
-    for at in range(0, len(waiting), 4):  # requests that need a refresh, within the allowed rate
+    statuses, ids = [], {family.number for family in provider.families}
+    for at in range(0, len(waiting), 3):  # with one that waits for the background
+        asked = {e.family for e in provider.refreshes}
+        late = [g for g, f in zip(managed, provider.families) if f.number not in asked]
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            statuses += pool.map(ask, waiting[at:at + 4])
-    assert statuses == [200] * len(waiting)
-    until(lambda: all(len(f.access) > 1 for f in families), EXPIRING / RATE * 3 + 60, "all of them")
+            statuses += pool.map(ask, waiting[at:at + 3] + late[:1])
+    assert set(statuses) == {200} and len(statuses) > len(waiting)
+    until(lambda: {e.family for e in provider.refreshes} == ids, EXPIRING / RATE * 3 + 60, "all")
     entries = provider.refreshes
     assert {e.outcome for e in entries} == {"issued"}
     took.sort()
-    p99 = took[int(len(took) * 0.99) - 1]
-    span = entries[-1].at - entries[began].at
+    p50, p99 = took[len(took) // 2], took[max(0, int(len(took) * 0.99) - 1)]
+    span = entries[-1].at - entries[0].at
     print(f"{len(entries)} exchanges in {span:.1f} s, at most {provider.peak()} in a second; "
-          f"on demand p50 {took[len(took) // 2] * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms")
-    assert provider.peak() <= 2 * RATE, provider.peak()
+          f"on demand p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms")
+    assert provider.peak() <= 1.25 * RATE, "more than the provider allows"
     assert p99 <= 2 * latency, f"{p99:.3f} s"
     assert all(c["needs_reauth_at"] is None for c in connections(person))

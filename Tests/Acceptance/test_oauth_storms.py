@@ -1,8 +1,8 @@
 # What happens to a thousand connections when their provider has a bad day? A client secret that is
 # wrong for a while marks none dead; tokens that end all at once are renewed within the rate that the
 # provider allows, and requests that wait come first.
-# STORM_CONNECTIONS (50), STORM_SECONDS (8): the bad day. EXPIRING (200): tokens that end together;
-# the last part connects as many first. EXPIRING_RATE (40): exchanges a second that are allowed.
+# STORM_CONNECTIONS (50), STORM_SECONDS (8): the bad day. EXPIRING (200): tokens that end together.
+# EXPIRING_RATE (40): exchanges a second that are allowed.
 
 import concurrent.futures
 import os

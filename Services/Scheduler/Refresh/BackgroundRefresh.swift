@@ -16,7 +16,8 @@ final class BackgroundRefresh: Sendable {
   /// Between two walks at most.
   static let walkSeconds: Int64 = 30
   private static let pageMax = 256
-  private static let atOnceMax = 64
+  /// Background refreshes of one service under way.
+  private static let atOnceMax = 32
 
   private let parts: Refresher.Parts
   private let refresher: Refresher
@@ -98,9 +99,21 @@ final class BackgroundRefresh: Sendable {
     return (due, next)
   }
 
+  /// Each service by itself, so that a slow one holds up no other.
   private func refresh(_ due: [Due]) async {
+    // Then another walk: what has become due since may end before what is left.
+    let end = Instant.now.advanced(bySeconds: Int(Self.walkSeconds))
+    await withTaskGroup(of: Void.self) { group in
+      for items in Dictionary(grouping: due, by: \.facts.service).values {
+        group.addTask { await self.refresh(items, until: end) }
+      }
+    }
+  }
+
+  private func refresh(_ due: [Due], until end: Instant) async {
     await withTaskGroup(of: Void.self) { group in
       for (index, item) in due.enumerated() {
+        guard Instant.now < end else { return }
         if index >= Self.atOnceMax { await group.next() }
         group.addTask { await self.refresh(item) }
       }

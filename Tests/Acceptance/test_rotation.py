@@ -1,7 +1,8 @@
 # Can the master key be changed while everybody goes on? A rotation from end to end with the real
 # tool: requests never fail, auth is killed in the middle and goes on, every row opens afterwards, the
 # old key goes only when nothing needs it, and a key that is missing is an alarm. ROTATION_ROWS is the
-# number of managed connections of the measurement (default 5000).
+# number of managed connections of the measurement (default 5000); with ROTATION_KILL_POINTS=all auth is
+# killed at every one of its writes, not at a selection.
 
 import hashlib
 import json
@@ -17,6 +18,7 @@ import threading
 import pytest
 from conftest import key
 from system import BIN
+from test_kills import Crash, Killer
 from waiting import pause, until
 
 ROWS = int(os.environ.get("ROTATION_ROWS", "5000"))
@@ -339,6 +341,52 @@ def test_nobody_notices_though_auth_is_killed_again_and_again(own_system, alpha,
         assert access.call().status == 200
     assert further(accesses[0]) == further(late) == 201
     print(f"{traffic.calls} calls, {kills} kills")
+
+
+def numbers():
+    """1, 2, 3 … or ever larger steps."""
+    number = 1
+    while True:
+        yield number
+        number += 1 if os.environ.get("ROTATION_KILL_POINTS") == "all" else 1 + number // 3
+
+
+def test_a_kill_of_auth_at_any_write_leaves_every_row_readable(catalogue):
+    crash = Crash(catalogue)
+    system, keys, points, rows = crash.system, Keys(crash.system), {}, 600
+    try:
+        keys.seed(rows)
+        for call in ("pwrite64", "fdatasync", "fsync", "ftruncate", "write", "sendto", "sendmsg"):
+            for number in numbers():
+                old, new = keys.fingerprints()[-1], keys.append()
+                killer = Killer(system.pid("auth"), call, number)
+                os.kill(system.process.pid, signal.SIGSTOP)  # nothing is restarted in between
+                watcher = keys.start("--json")
+                until(lambda: killer.killed or watcher.poll() is not None, 60, "the kill or the end")
+                killed = killer.killed
+                killer.close()
+                crash.restart()
+                out, err = watcher.communicate(timeout=60)
+                point = f"{call} {number}"
+                if watcher.returncode != 0:
+                    assert killed, (point, out, err)
+                    status, _, err = keys.tool()
+                    assert status == 0, (point, err)
+                assert keys.rows() == {new: rows}, point
+                assert keys.check() == {"opened": rows, "refused": 0, "stale": 0}, point
+                status, _, err = keys.tool("--remove", old)
+                assert status == 0, (point, err)
+                if not killed:
+                    break
+                points.setdefault(call, []).append(number)
+        crash.sound()
+    finally:
+        if system.process.poll() is None:
+            system.stop()
+        print(system.tail())
+        system.remove()
+    print({call: (len(found), found[-1]) for call, found in points.items()})
+    assert sum(map(len, points.values())) >= 10, points
 
 
 CALLS = ("openat", "flock", "write", "sendto", "fchown", "fchmod", "fsync", "rename", "unlink")

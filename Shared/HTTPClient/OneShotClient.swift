@@ -201,6 +201,10 @@ private final class ClientExchange {
       buffer.append(value)
       buffer.append("\r\n")
     }
+    // APIs refuse clients that do not say who they are, GitHub's for one.
+    if !request.fields.contains(where: { $0.name.utf8.elementsEqual("user-agent".utf8) }) {
+      buffer.append("user-agent: Bindery\r\n")
+    }
     if !request.body.isEmpty || request.method != .get && request.method != .head {
       buffer.append(field: "content-length", decimal: UInt64(request.body.count))
     }

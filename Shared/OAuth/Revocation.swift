@@ -71,7 +71,6 @@ public enum Revocation {
         ("accept", Array("application/vnd.github+json".utf8)),
         ("authorization", Array("Basic \(pair)".utf8)),
         ("content-type", Array("application/json".utf8)),
-        ("user-agent", Array("Bindery".utf8)),
       ], body: [UInt8](body))
   }
 

@@ -16,7 +16,9 @@ private final class Answering: RequestHandler {
 
   func respond(to request: Request) async -> Response {
     served.withLock { $0 += 1 }
-    return Response(status: 302, fields: [("location", "/other")], body: Array("here".utf8))
+    return Response(
+      status: 302, fields: [("location", "/other")],
+      body: Array((request.field("user-agent") ?? "").utf8))
   }
 }
 
@@ -168,7 +170,8 @@ private final class Script: Sendable {
   @Test("bind strangers only") func operators() async throws {
     let outcome = try await send(
       "http", "inside.example", .operatorNamed, answers: [["127.0.0.1"]])
-    #expect(try outcome.result.get().body == Array("here".utf8))
+    // It says who asks.
+    #expect(try outcome.result.get().body == Array("Bindery".utf8))
     let head = try await send(
       "http", "inside.example", .operatorNamed, answers: [["127.0.0.1"]], bodyBytesMax: 0)
     #expect(try head.result.get().status == 302)

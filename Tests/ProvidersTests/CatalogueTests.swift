@@ -42,6 +42,34 @@ import Testing
     #expect(Catalogue.builtIn["nosuch"] == nil)
   }
 
+  /// What a provider does in its own way, and what would go wrong without it.
+  static let quirks: [(String, @Sendable (Provider) -> Bool)] = [
+    // Scopes apart by blanks would be one unknown scope.
+    ("todoist", { $0.oauth?.scopeSeparator == "," && $0.refresh.graceSeconds == 60 }),
+    ("todoist", { $0.oauth?.revocationURL?.path == "/api/v1/revoke" }),
+    ("slack", { $0.oauth?.scopeSeparator == "," && $0.oauth?.revocation == .slack }),
+    ("slack", { $0.refresh.deadErrors == ["invalid_refresh_token", "token_revoked"] }),
+    // Tokens of OAuth Apps do not end and have nothing to refresh; `resource` is unknown there.
+    ("github", { $0.refresh.backgroundIntervalSeconds == nil && $0.oauth?.resource == false }),
+    ("github", { $0.oauth?.clientAuthentication == .post && $0.oauth?.registration == .static }),
+    ("github", { $0.oauth?.revocationURL?.path == "/applications" }),
+    // Its document has another issuer than its MCP server's host: not to be discovered.
+    ("atlassian", { $0.oauth?.registrationURL != nil && $0.refresh.graceSeconds == 600 }),
+    // An answer without a refresh token is the rule there.
+    ("figma", { !$0.refresh.rotates && $0.refresh.defaultLifetimeSeconds == 7_776_000 }),
+    ("asana", { !$0.refresh.rotates && $0.oauth?.revocationURL != nil }),
+    ("notion", { $0.refresh.defaultLifetimeSeconds == 3600 && $0.oauth?.tokenURL == nil }),
+    ("hubspot", { $0.refresh.defaultLifetimeSeconds == 1800 }),
+    ("stripe", { $0.oauth?.scopes == ["mcp"] && $0.oauth?.issuer == nil }),
+    ("sentry", { $0.oauth?.resource == true }),
+  ]
+
+  @Test("knows what providers do in their own ways", arguments: quirks.indices)
+  func quirk(index: Int) throws {
+    let (service, holds) = Self.quirks[index]
+    #expect(holds(try #require(Catalogue.builtIn[service])), "\(service)")
+  }
+
   @Test("a file's service replaces the built-in one whole, or is added behind")
   func merging() throws {
     let file = #"""

@@ -14,6 +14,8 @@ public struct OwnedConnection: Sendable, Equatable {
   public let authType: AuthType
   public let isManaged: Bool
   public let createdAt: UnixTime
+  /// The first end of its refresh token, as it was known when it was connected.
+  public let expiresAt: UnixTime?
 
   /// Up to `limit` of them in order, after `last`. A row that this code would not have written is
   /// left out: `malformed` counts it.
@@ -26,7 +28,7 @@ public struct OwnedConnection: Sendable, Equatable {
     let found = try database.all(
       """
       SELECT k.id, u.email, k.service, k.label, k.status, k.auth_type, k.key_storage_mode,
-        k.created_at
+        k.created_at, k.expires_at
       FROM connections AS k JOIN users AS u ON u.id = k.user_id
       WHERE k.id > ? AND k.revoked_at IS NULL ORDER BY k.id LIMIT ?
       """, .text(last), .integer(Int64(limit))
@@ -42,7 +44,8 @@ public struct OwnedConnection: Sendable, Equatable {
         id: try row.text(0), email: try row.text(1), service: try row.text(2),
         label: try row.text(3), status: status, authType: authType,
         isManaged: try row.text(6) == KeyStorageMode.managed.rawValue,
-        createdAt: UnixTime(seconds: try row.integer(7)))
+        createdAt: UnixTime(seconds: try row.integer(7)),
+        expiresAt: try row.optionalInteger(8).map { UnixTime(seconds: $0) })
     }
     return (found.compactMap { $0 }, end, malformed)
   }

@@ -7,6 +7,8 @@ import Database
 /// The future of stored tokens.
 public struct TokenProspect: Sendable, Equatable {
   public let generation: Int64
+  /// Whether the tokens are others than those that came with the consent.
+  public let wasRefreshed: Bool
   /// When the refresh token ends, if the provider said.
   public let endsAt: UnixTime?
   /// Since when the provider wants the person's consent anew, for the tokens stored now.
@@ -30,14 +32,16 @@ public struct ForecastMarks {
     try database.first(
       """
       SELECT b.generation, s.refresh_expires_at,
-        CASE WHEN s.generation = b.generation THEN s.needs_reauth_at END, s.warned_at, s.reminded_at
+        CASE WHEN s.generation = b.generation THEN s.needs_reauth_at END, s.warned_at, s.reminded_at,
+        s.refreshed_at IS NOT NULL
       FROM token_blobs AS b LEFT JOIN refresh_state AS s ON s.connection_id = b.connection_id
       WHERE b.connection_id = ?
       """, .text(connection)
     ) { (row) throws(DatabaseError) in
       func time(_ seconds: Int64?) -> UnixTime? { seconds.map { UnixTime(seconds: $0) } }
       return TokenProspect(
-        generation: try row.integer(0), endsAt: time(try row.optionalInteger(1)),
+        generation: try row.integer(0), wasRefreshed: try row.integer(5) == 1,
+        endsAt: time(try row.optionalInteger(1)),
         needsReauthAt: time(try row.optionalInteger(2)),
         warnedAt: time(try row.optionalInteger(3)), remindedAt: time(try row.optionalInteger(4)))
     }

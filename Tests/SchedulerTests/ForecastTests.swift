@@ -181,6 +181,15 @@ private func prospect(
     #expect(try await mails().count == 2)
   }
 
+  @Test("goes by the end known at the consent until the first refresh") func firstEnd() async throws
+  {
+    try await stage.connect(1, mode: "managed", firstEnd: at(90))
+    try await stage.connect(2, mode: "managed", firstEnd: at(90), refreshed: at(50))
+    try await stage.connect(3, mode: "managed", firstEnd: at(90), end: at(300), refreshed: at(50))
+    let report = try await forecaster.look(at: at(89))
+    #expect(report.counts.map(\.count) == [1, 1, 0, 1])
+  }
+
   @Test("reminds of the year also where nothing was ever refreshed") func yearly() async throws {
     try await stage.connect(1, mode: "zero_knowledge")
     for _ in 0..<2 { _ = try await forecaster.look(at: at(335)) }

@@ -45,7 +45,8 @@ final class TokenStage: Sendable {
   func connect(
     _ number: Int, service: String = "linear", mode: String, auth authType: String = "oauth",
     status: String = "active",
-    end: UnixTime? = nil, consent: UnixTime? = nil, refreshed: UnixTime? = nil,
+    firstEnd: UnixTime? = nil, end: UnixTime? = nil, consent: UnixTime? = nil,
+    refreshed: UnixTime? = nil,
     sealed: [UInt8]? = TokenStage.envelope, updated: UnixTime = UnixTime(seconds: 1_800_000_000)
   ) async throws {
     let id = Self.id(number)
@@ -54,10 +55,10 @@ final class TokenStage: Sendable {
       try database.execute(
         """
         INSERT INTO connections (id, user_id, service, label, status, auth_type,
-          key_storage_mode, created_at, managed_wrap, managed_fingerprint)
-        VALUES (?, ?, ?, ?, ?, ?, ?, 1800000000, ?, ?)
+          key_storage_mode, created_at, expires_at, managed_wrap, managed_fingerprint)
+        VALUES (?, ?, ?, ?, ?, ?, ?, 1800000000, ?, ?, ?)
         """, .text(id), .text(Self.id(0)), .text(service), .text("label \(number)"), .text(status),
-        .text(authType), .text(mode), isManaged ? .blob([1]) : .null,
+        .text(authType), .text(mode), .optional(firstEnd?.seconds), isManaged ? .blob([1]) : .null,
         isManaged ? .text("0123456789abcdef") : .null)
     }
     guard let sealed else { return }

@@ -99,7 +99,9 @@ final class Forecaster: Sendable {
             Prospect(
               connection: connection.id, isManaged: connection.isManaged,
               createdAt: connection.createdAt, generation: tokens.generation,
-              endsAt: tokens.endsAt, needsReauthAt: tokens.needsReauthAt,
+              // What was known at the consent holds until the first refresh.
+              endsAt: tokens.endsAt ?? (tokens.wasRefreshed ? nil : connection.expiresAt),
+              needsReauthAt: tokens.needsReauthAt,
               warnedAt: tokens.warnedAt, remindedAt: tokens.remindedAt)
           ))
       }

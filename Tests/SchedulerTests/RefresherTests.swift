@@ -116,6 +116,23 @@ import Vault
     #expect(fixture.endpoint.forms.count == 1)
   }
 
+  @Test("a run that leaves tokens alone does not answer for those that were refused")
+  func joinedByRefused() async throws {
+    let fixture = try await RefreshFixture(life: 3600) { _, _ in (200, Self.good) }
+    let locks = try fixture.otherParts().locks
+    #expect(locks.take(RefreshFixture.connection))
+    async let mild = fixture.refresh()
+    while await fixture.refresher.count == 0 { await Task.yield() }
+    async let refused = fixture.refresh(wasRefused: true)
+    try await Task.sleep(for: .milliseconds(50))
+    locks.release(RefreshFixture.connection)
+    #expect(await mild == .init(.fresh))
+    #expect(await refused == .init(.fresh))
+    #expect(fixture.endpoint.forms.count == 1)
+    #expect(try await fixture.stored()?.generation == 2)
+    #expect(await fixture.refresher.count == 0)
+  }
+
   @Test("without a refresh token only refused tokens need the person") func noRefreshToken()
     async throws
   {

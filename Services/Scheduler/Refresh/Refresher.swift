@@ -36,7 +36,15 @@ actor Refresher {
   }
 
   private let parts: Parts
-  private var underWay: [String: (task: Task<Outcome, Never>, urgency: SharedUrgency)] = [:]
+  private var underWay: [String: UnderWay] = [:]
+
+  /// A run and what it was begun for.
+  private struct UnderWay {
+    let task: Task<Outcome, Never>
+    let urgency: SharedUrgency
+    let generation: UInt64
+    let wasRefused: Bool
+  }
 
   init(_ parts: Parts) { self.parts = parts }
 
@@ -48,9 +56,15 @@ actor Refresher {
     _ connection: String, generation: UInt64, key: consuming DataKey, wasRefused: Bool,
     urgency: Urgency
   ) async -> Outcome {
-    if let run = underWay[connection] {
+    while let run = underWay[connection] {
       if urgency == .onDemand, run.urgency.lift() { await parts.gates.lift(connection) }
-      return await run.task.value
+      let outcome = await run.task.value
+      // Begun for less, it may have left the very tokens that this caller can not use.
+      let isEnough = run.generation >= generation && (run.wasRefused || !wasRefused)
+      switch outcome.outcome {
+      case .fresh where !isEnough, .unrefreshable where !isEnough: forget(run.task, of: connection)
+      default: return outcome
+      }
     }
     let held = HeldKey(key)
     let shared = SharedUrgency(urgency)
@@ -58,12 +72,19 @@ actor Refresher {
       parts: parts, connection: connection, generation: generation, key: held,
       wasRefused: wasRefused, urgency: shared)
     let task = Task { await run.run() }
-    underWay[connection] = (task, shared)
+    underWay[connection] = UnderWay(
+      task: task, urgency: shared, generation: generation, wasRefused: wasRefused)
     parts.metrics.underWay.set(Int64(underWay.count))
     let outcome = await task.value
+    forget(task, of: connection)
+    return outcome
+  }
+
+  /// That run is over; another one may have begun already.
+  private func forget(_ task: Task<Outcome, Never>, of connection: String) {
+    guard underWay[connection]?.task == task else { return }
     underWay[connection] = nil
     parts.metrics.underWay.set(Int64(underWay.count))
-    return outcome
   }
 
   /// Waits for the exchanges under way.

@@ -69,6 +69,7 @@ private func admitCall(_ frame: Frame, from peer: Service) {
     case .keys: _ = try? Payload.decode(KeysCall.Request.self, from: call.request)
     case .rotate: _ = try? Payload.decode(RotateCall.Request.self, from: call.request)
     case .mail: _ = try? Payload.decode(MailCall.Request.self, from: call.request)
+    case .tidy: _ = try? Payload.decode(TidyCall.Request.self, from: call.request)
     }
   }
 }

@@ -77,6 +77,8 @@ final class APIFixture: Sendable {
       {"id":"beta","name":"Beta","mcp_url":"https://mcp.example/mcp","transport":"streamable-http",\
       "oauth":{"registration":"dynamic","scopes":["read","write"],\
       "authorize_parameters":{"prompt":"consent"}}},\
+      {"id":"delta","name":"Delta","mcp_url":"https://mcp.example/mcp",\
+      "transport":"streamable-http","oauth":{"registration":"dynamic"}},\
       {"id":"gamma","name":"Gamma","mcp_url":"https://mcp.example/mcp",\
       "transport":"streamable-http","oauth":{"registration":"static"}}]}
       """

@@ -118,6 +118,38 @@ import Testing
     #expect(try await fixture.remains() == [1, 0, 0, 1])
   }
 
+  @Test("the longest that a provider may say fits") func longest() async throws {
+    let fixture = try APIFixture()
+    let (_, person) = try await fixture.person("a@example.org")
+    let scopes = (0..<100).map { "\"\($0)\(String(repeating: "s", count: 254))\"" }
+    fixture.web.set(
+      ScriptedProvider.resource,
+      json:
+        #"{"resource":"https://mcp.example/mcp","authorization_servers":["https://as.example"],"#
+        + #""scopes_supported":[\#(scopes.joined(separator: ","))]}"#)
+    fixture.web.set(
+      ScriptedProvider.register,
+      json: #"{"client_id":"\#(String(repeating: "i", count: 2048))","client_secret":"#
+        + #""\#(String(repeating: "s", count: 4096))","#
+        + #""token_endpoint_auth_method":"client_secret_post"}"#, status: 201)
+    let token = String(repeating: "t", count: 16_384)
+    let address = "https://as.example/\(String(repeating: "a", count: 2000))"
+    fixture.web.set(
+      ScriptedProvider.metadata,
+      json: #"{"issuer":"https://as.example","authorization_endpoint":"https://as.example/a","#
+        + #""token_endpoint":"\#(address)","revocation_endpoint":"\#(address)","#
+        + #""registration_endpoint":"\#(ScriptedProvider.register)","#
+        + #""code_challenge_methods_supported":["S256"],"response_types_supported":["code"],"#
+        + #""token_endpoint_auth_methods_supported":["client_secret_post"]}"#)
+    fixture.web.set(
+      address,
+      json: #"{"access_token":"\#(token)","refresh_token":"\#(token)"}"#)
+    let journey = try await ConnectJourney(fixture, person, service: "delta")
+    #expect(journey.sent.only("scope")?.utf8.count ?? 0 > 25_000)
+    _ = try await journey.claim()
+    #expect(try await fixture.remains() == [1, 0, 1, 1])
+  }
+
   @Test("two connections under way in one browser both end well") func twoTabs() async throws {
     let fixture = try APIFixture()
     let (_, person) = try await fixture.person("a@example.org")

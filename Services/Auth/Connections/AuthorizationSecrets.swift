@@ -8,6 +8,9 @@ import Providers
 
 /// The other half of an authorization under way.
 struct AuthorizationSecrets: Codable, Equatable {
+  /// Longer lists are asked for, but not kept: with two long tokens they would not fit into a blob.
+  private static let scopeBytesMax = 4096
+
   /// PKCE; nil at servers that do not have it.
   var verifier: String?
   var clientID: String
@@ -38,7 +41,8 @@ struct AuthorizationSecrets: Codable, Equatable {
     resource = service.resource
     issuer = server.issuer
     namesItself = server.namesItself
-    scope = service.scopes.isEmpty ? nil : service.scopes.joined(separator: " ")
+    let scopes = service.scopes.joined(separator: " ")
+    scope = (1...Self.scopeBytesMax).contains(scopes.utf8.count) ? scopes : nil
     registeredAt = client.registeredAt?.issuer
   }
 

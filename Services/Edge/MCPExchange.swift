@@ -88,16 +88,25 @@ final class MCPExchange: Exchange {
 
   /// Opens a connection and begins to send what stands in `onward`.
   private func send(keptBody: [UInt8]? = nil) async -> Progress {
+    let refusal: Refusal
     do throws(ConnectError) {
-      let relay = start(over: try await connect())
-      if let keptBody { relay.kept = keptBody }
-      return .waits
+      let upstream = try await connect()
+      do throws(Refusal) {
+        // It may have been revoked while we waited, and nothing of the request went out yet.
+        try handler.check(resolved)
+        let relay = start(over: upstream)
+        if let keptBody { relay.kept = keptBody }
+        return .waits
+      } catch {
+        handler.pool.discard(upstream)
+        refusal = error
+      }
     } catch {
-      connection.onward.release()
-      let refusal: Refusal = error == .timeout ? .upstreamTimeout : .upstreamUnreachable
-      note(status: refusal.status(call.form))
-      return .done(persists: await answer(refusal, keptBody: keptBody))
+      refusal = error == .timeout ? .upstreamTimeout : .upstreamUnreachable
     }
+    connection.onward.release()
+    note(status: refusal.status(call.form))
+    return .done(persists: await answer(refusal, keptBody: keptBody))
   }
 
   /// The service refused the access token: has it renewed and sends the request once more, if its
@@ -207,6 +216,12 @@ extension EdgeHandler {
     for resolved: ResolvedCredential, _ connection: ServerConnection
   ) -> UpstreamConnection? {
     pool.reuse(resolved.lane, parker: connection.parker)
+  }
+
+  /// - Throws: `Refusal` when the credential does not stand any more.
+  fileprivate func check(_ resolved: ResolvedCredential) throws(Refusal) {
+    guard !stores.epochs.isCurrent(resolved.credential.mark) else { return }
+    _ = try resolver.markIfStanding(resolved)
   }
 
   fileprivate func note(

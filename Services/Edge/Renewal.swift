@@ -33,22 +33,29 @@ extension EdgeHandler {
           wasRefused: wasRefused), within: Self.patience)
     } catch {
       guard mayGoOn else { throw .refreshLater(retryAfterSeconds: 2) }
-      return resolved
+      return try standing(resolved)
     }
     switch answer.outcome {
     case .fresh: return try reread(resolved)
     case .unrefreshable:
+      // Also said of a connection that was revoked meanwhile.
+      let standing = try standing(resolved)
       guard !wasRefused else { throw .needsReauthorization }
-      return resolved
+      return standing
     case .needsReauthorization:
       guard mayGoOn else { throw .needsReauthorization }
-      return resolved
+      return try standing(resolved)
     case .later:
       guard mayGoOn else {
         throw .refreshLater(retryAfterSeconds: Int(clamping: answer.retryAfterSeconds ?? 2))
       }
-      return resolved
+      return try standing(resolved)
     }
+  }
+
+  /// The connection as it is after a wait, in which it may have been revoked.
+  func standing(_ resolved: ResolvedCredential) throws(Refusal) -> ResolvedCredential {
+    try resolver.find(resolved.lookup, service: resolved.service, now: loop.now)
   }
 
   /// The connection as the store has it now.

@@ -2,6 +2,7 @@
 // provider itself says that they are dead.
 
 import Clocks
+import Database
 import OAuth
 import Testing
 import Vault
@@ -159,6 +160,42 @@ import Vault
     #expect(try await fixture.stored() == nil)
     #expect(try await fixture.state() == nil)
     #expect(try await fixture.openIntents() == 0)
+  }
+
+  @Test("asks nothing for a connection that goes while it waits for its turn") func revokedBefore()
+    async throws
+  {
+    let fixture = try await RefreshFixture { _, _ in (200, Self.good) }
+    let gate = fixture.parts.gates.gate(of: "demo")
+    while await gate.waiting == 0 {  // a second's worth is spent; from then on there is a queue
+      Task { _ = await gate.admit(.onDemand) }
+      try await Task.sleep(for: .microseconds(100))
+    }
+    for _ in 0..<5 { Task { _ = await gate.admit(.onDemand) } }
+    async let outcome = fixture.refresh()
+    while await gate.waiting < 5 { try await Task.sleep(for: .milliseconds(1)) }
+    try await fixture.auth.run { (database) throws(DatabaseError) in
+      try database.execute("UPDATE connections SET status = 'revoked', revoked_at = 2")
+    }
+    #expect(await outcome == .init(.unrefreshable))
+    #expect(fixture.endpoint.forms.isEmpty)
+    #expect(try await fixture.openIntents() == 0)
+  }
+
+  @Test("locks a connection once, in one process and in another, and its neighbours not")
+  func locks() async throws {
+    let fixture = try await RefreshFixture { _, _ in (200, Self.good) }
+    let (first, second) = (fixture.parts.locks, try RefreshLocks(directory: fixture.folder))
+    let names = (0..<RefreshLocks.slots * 2).map { "connection-\($0)" }  // bytes are shared
+    #expect(names.allSatisfy(first.take))
+    #expect(!names.contains(where: first.take))
+    #expect(!names.contains(where: second.take))
+    names.dropFirst().forEach(first.release)
+    #expect(!second.take(names[0]) && !first.take(names[0]) && first.take(names[1]))
+    first.release(names[0])
+    first.release(names[1])
+    first.release(names[1])
+    #expect(second.take(names[0]) && !first.take(names[0]))
   }
 
   @Test("an intent that a crash left is tried again with the old token") func afterCrash()

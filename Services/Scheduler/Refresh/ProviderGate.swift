@@ -114,6 +114,9 @@ actor ProviderGate {
     isProbing = false
   }
 
+  /// Nothing was asked after all: the next one finds out how the provider is.
+  func noteNothing() { isProbing = false }
+
   /// The provider is in trouble.
   func noteTrouble(retryAfterSeconds: Int?) {
     failures += 1

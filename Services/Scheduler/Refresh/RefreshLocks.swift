@@ -1,7 +1,7 @@
-// Who may exchange the refresh token of a connection, among all processes of this machine? A kernel
-// lock on one byte of a file beside the databases: it ends with its holder, however that ends, and
-// stays while the holder is merely stopped. Within a process the refresher itself allows one
-// exchange a connection, so a byte that several connections share is counted here.
+// Who may exchange or end the refresh token of a connection, among all processes of this machine? A
+// kernel lock on one byte of a file beside the databases: it ends with its holder, however that ends,
+// and stays while the holder is merely stopped. Within a process the lock is the connection's own:
+// refresher and revoker exclude each other, and a byte that several connections share is counted.
 
 import CLinux
 import Clocks
@@ -14,7 +14,13 @@ final class RefreshLocks: Sendable {
   static let slots = 1024
 
   private let file: Descriptor
-  private let holders = Mutex([Int](repeating: 0, count: slots))
+  private let held = Mutex(Held())
+
+  private struct Held {
+    var connections: Set<String> = []
+    /// How many of them there are for each byte.
+    var counts = [Int](repeating: 0, count: slots)
+  }
 
   /// Opens the lock file in the data directory; before the sandbox closes.
   init(directory: String) throws(Errno) {
@@ -24,16 +30,14 @@ final class RefreshLocks: Sendable {
     file = Descriptor(owning: number)
   }
 
-  /// Takes the lock of `connection` if no other process has it.
+  /// Takes the lock of `connection` if nobody has it, in this process or another.
   func take(_ connection: String) -> Bool {
     let slot = Self.slot(of: connection)
-    return holders.withLock { holders in
-      guard holders[slot] == 0 else {
-        holders[slot] += 1
-        return true
-      }
-      guard set(slot, Int16(F_WRLCK)) else { return false }
-      holders[slot] = 1
+    return held.withLock { held in
+      guard !held.connections.contains(connection) else { return false }
+      guard held.counts[slot] > 0 || set(slot, Int16(F_WRLCK)) else { return false }
+      held.connections.insert(connection)
+      held.counts[slot] += 1
       return true
     }
   }
@@ -41,9 +45,10 @@ final class RefreshLocks: Sendable {
   /// Lets it go.
   func release(_ connection: String) {
     let slot = Self.slot(of: connection)
-    holders.withLock { holders in
-      holders[slot] -= 1
-      if holders[slot] == 0 { _ = set(slot, Int16(F_UNLCK)) }
+    held.withLock { held in
+      guard held.connections.remove(connection) != nil else { return }
+      held.counts[slot] -= 1
+      if held.counts[slot] == 0 { _ = set(slot, Int16(F_UNLCK)) }
     }
   }
 

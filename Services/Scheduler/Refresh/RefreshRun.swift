@@ -120,6 +120,19 @@ struct RefreshRun: Sendable {
     }
     let connection = connection
     let sent = subject.blob.generation
+    do throws(DatabaseError) {
+      // The turn may have been long in coming: a connection that was revoked meanwhile asks nothing.
+      let isLive = try await parts.bindery.run { (database) throws(DatabaseError) in
+        try ConnectionFacts.of(connection, in: database) != nil
+      }
+      guard isLive else {
+        await gate.noteNothing()
+        return .init(.unrefreshable)
+      }
+    } catch {
+      await gate.noteNothing()
+      throw .database(error)
+    }
     do throws(TokenStoreError) {
       let attempt = try await parts.tokens.run { (database) throws(TokenStoreError) in
         try RefreshLedger(database).begin(
@@ -135,7 +148,7 @@ struct RefreshRun: Sendable {
           ])
       }
     } catch {
-      await gate.noteAnswer()
+      await gate.noteNothing()
       switch error {
       case .generationMoved: return .init(.fresh)
       case .database(let error): throw .database(error)

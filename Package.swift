@@ -186,7 +186,7 @@ let package = Package(
       path: "Tests/StorageCost", swiftSettings: settings),
     .executableTarget(
       name: "rotation-rows",
-      dependencies: ["Clocks", "Database", "Vault", "Accounts", "Configuration"],
+      dependencies: ["Bytes", "Clocks", "Database", "Vault", "Accounts", "Configuration"],
       path: "Tests/RotationRows", swiftSettings: settings),
     .executableTarget(
       name: "database-probe", dependencies: ["CSQLite", "Clocks", "Database"],

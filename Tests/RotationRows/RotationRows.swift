@@ -2,6 +2,7 @@
 // again, each through its data key down to its token.
 
 import Accounts
+import Bytes
 import Clocks
 import Configuration
 import Database
@@ -18,10 +19,17 @@ enum RotationRows {
         try await seed(words[1], try MasterKeys.read(file: words[2]).ring, count)
         return 0
       }
+      if words.count == 7, words[0] == "grants", let life = Int64(words[6]) {
+        let issue = Issue(service: words[3], client: words[4], origin: words[5], life: life)
+        try await grants(words[1], try MasterKeys.read(file: words[2]).ring, issue)
+        return 0
+      }
       if words.count == 3, words[0] == "check" {
         return try await check(words[1], try MasterKeys.read(file: words[2]).ring)
       }
-      puts("usage: rotation-rows seed DATA KEYS COUNT | check DATA KEYS")
+      puts(
+        "usage: rotation-rows seed DATA KEYS COUNT | grants DATA KEYS SERVICE CLIENT ORIGIN LIFE"
+          + " | check DATA KEYS")
       return 2
     } catch {
       puts("failed: \(error)")
@@ -33,19 +41,24 @@ enum RotationRows {
   private struct Seed: Sendable {
     let id = ConnectionID.random().text
     let credential = CredentialID.random().text
+    let text: String
     let blob: [UInt8]
+    let expiresAt: UnixTime?
     let lookup: [UInt8]
     let wrap: [UInt8]
     let managed: [UInt8]
 
-    init(_ owner: String, _ ring: KeyRing, _ engine: SealEngine) {
+    /// A connection whose tokens are `set`.
+    init(
+      _ set: borrowing Secret, until end: UnixTime?, _ owner: String, _ ring: KeyRing,
+      _ engine: SealEngine
+    ) {
       let key = DataKey.random()
       let secret = CredentialSecret.random()
-      var writer = TokenSetWriter()
-      _ = Array(RotationRows.token.utf8).withUnsafeBytes { writer.add(.apiKey, $0) }
-      let set = writer.finish()
       let place = SealContext.tokenBlob(connection: id, owner: owner, generation: 1)
       blob = set.withBytes { engine.seal($0, under: key, context: place) }
+      expiresAt = end
+      text = secret.makeText()
       lookup = secret.lookup.bytes
       wrap = engine.wrap(
         key, under: secret,
@@ -56,31 +69,92 @@ enum RotationRows {
   }
 
   private static func seed(_ data: String, _ ring: KeyRing, _ count: Int) async throws {
-    let bindery = try DatabaseThread(DatabaseFile(.bindery, in: data), as: .auth)
-    let tokens = try DatabaseThread(DatabaseFile(.tokens, in: data), as: .auth)
+    let rows = try await Rows(data, ring, service: "alpha", kind: "api_key")
+    let engine = SealEngine()
+    var left = count
+    while left > 0 {
+      let seeds = (0..<min(step, left)).map { _ in
+        var writer = TokenSetWriter()
+        _ = Array(RotationRows.token.utf8).withUnsafeBytes { writer.add(.apiKey, $0) }
+        return Seed(writer.finish(), until: nil, rows.owner, ring, engine)
+      }
+      left -= seeds.count
+      try await rows.write(seeds)
+    }
+    puts("seeded \(count)")
+  }
+
+  /// Who issued the tokens, and for how many seconds from now.
+  private struct Issue {
+    let service: String
+    let client: String
+    let origin: String
+    let life: Int64
+  }
+
+  /// Connections by OAuth, one for each line `ACCESS REFRESH` of the input; prints their credentials.
+  private static func grants(_ data: String, _ ring: KeyRing, _ issue: Issue) async throws {
+    let rows = try await Rows(data, ring, service: issue.service, kind: "oauth")
+    let engine = SealEngine()
+    var isOver = false
+    while !isOver {
+      var seeds: [Seed] = []
+      while seeds.count < step, !isOver {
+        guard let line = readLine() else {
+          isOver = true
+          break
+        }
+        let words = line.split(separator: " ")
+        let now = UnixTime.now
+        let grant = OAuthGrant(
+          accessToken: String(words[0]), refreshToken: String(words[1]),
+          expiresAt: now.advanced(bySeconds: issue.life), issuedAt: now, refreshExpiresAt: nil,
+          scope: nil, clientID: issue.client, clientSecret: nil, clientAuthentication: .none,
+          tokenURL: "\(issue.origin)/token", revocationURL: "\(issue.origin)/revoke",
+          resource: "\(issue.origin)/mcp", issuer: issue.origin)
+        seeds.append(
+          Seed(grant.tokenSet, until: grant.expiresAt, rows.owner, ring, engine))
+      }
+      try await rows.write(seeds)
+      for seed in seeds { puts(seed.text) }
+    }
+  }
+
+  /// The databases, with one person who owns what is written.
+  private struct Rows {
     let owner = UserID.random().text
+    let bindery: DatabaseThread
+    let tokens: DatabaseThread
+    let service: String
+    let kind: String
+    let fingerprint: String
     let now = UnixTime.now.seconds
-    let fingerprint = ring.active.fingerprint.description
-    try await bindery.run { (database) throws(DatabaseError) in
-      try database.transaction { () throws(DatabaseError) in
+
+    init(_ data: String, _ ring: KeyRing, service: String, kind: String) async throws {
+      bindery = try DatabaseThread(DatabaseFile(.bindery, in: data), as: .auth)
+      tokens = try DatabaseThread(DatabaseFile(.tokens, in: data), as: .auth)
+      (self.service, self.kind) = (service, kind)
+      fingerprint = ring.active.fingerprint.description
+      let (owner, now) = (owner, now)
+      try await bindery.run { (database) throws(DatabaseError) in
         try database.execute(
           "INSERT INTO users (id, email, email_key, created_at) VALUES (?1, ?1, ?1, ?2)",
           .text(owner), .integer(now))
       }
     }
-    let engine = SealEngine()
-    var left = count
-    while left > 0 {
-      let seeds = (0..<min(step, left)).map { _ in Seed(owner, ring, engine) }
-      left -= seeds.count
+
+    func write(_ seeds: [Seed]) async throws {
+      let (owner, service, kind) = (owner, service, kind)
+      let (fingerprint, now) = (fingerprint, now)
       try await tokens.run { (database) throws(DatabaseError) in
         try database.transaction { () throws(DatabaseError) in
           for seed in seeds {
             try database.execute(
               """
-              INSERT INTO token_blobs (connection_id, generation, sealed, updated_at)
-              VALUES (?, 1, ?, ?)
-              """, .text(seed.id), .blob(seed.blob), .integer(now))
+              INSERT INTO token_blobs (connection_id, generation, sealed, expires_at, updated_at)
+              VALUES (?, 1, ?, ?, ?)
+              """, .text(seed.id), .blob(seed.blob), .optional(seed.expiresAt?.seconds),
+              .integer(now))
           }
         }
       }
@@ -91,9 +165,9 @@ enum RotationRows {
               """
               INSERT INTO connections (id, user_id, service, label, status, auth_type,
                 key_storage_mode, created_at, managed_wrap, managed_fingerprint)
-              VALUES (?, ?, 'alpha', 'seeded', 'active', 'api_key', 'managed', ?, ?, ?)
-              """, .text(seed.id), .text(owner), .integer(now), .blob(seed.managed),
-              .text(fingerprint))
+              VALUES (?, ?, ?, 'seeded', 'active', ?, 'managed', ?, ?, ?)
+              """, .text(seed.id), .text(owner), .text(service), .text(kind), .integer(now),
+              .blob(seed.managed), .text(fingerprint))
             try database.execute(
               """
               INSERT INTO credentials (id, connection_id, name, lookup, wrap, created_at)
@@ -104,7 +178,6 @@ enum RotationRows {
         }
       }
     }
-    puts("seeded \(count)")
   }
 
   // MARK: Check

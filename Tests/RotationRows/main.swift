@@ -1,6 +1,7 @@
-// rotation-rows seed DATA KEYS COUNT | check DATA KEYS: fills the databases of a system with managed
-// connections, sealed as auth seals them, and tells afterwards how many of all managed connections
-// open: data key by master key, token by data key. For the tests of key rotation; prints one line.
+// rotation-rows seed DATA KEYS COUNT | grants DATA KEYS SERVICE CLIENT ORIGIN LIFE | check DATA KEYS:
+// fills the databases of a system with managed connections, by API key or with the grants that come
+// in, sealed as auth seals them, and tells afterwards how many of all managed connections open: data
+// key by master key, token by data key. For the tests of key rotation.
 
 import Glibc
 

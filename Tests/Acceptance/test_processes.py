@@ -349,7 +349,8 @@ def test_a_bad_catalogue_read_again_changes_nothing_and_says_where(fault, told, 
         found = [json.loads(line) for line in system.log.read_bytes().splitlines()]
         return [line for line in found if line["event"].endswith("_not_reloaded")]
 
-    until(lambda: {line["service"] for line in lines()} == {"edge", "auth"}, 10, "both to say it")
+    until(lambda: {line["service"] for line in lines()} == {"edge", "auth", "scheduler"}, 10,
+          "all to say it")
     for line in lines():
         assert line["setting"] == "PROVIDERS_FILE"
         assert {n: line.get(n) for n in ("provider", "field", "problem") if n in line} == told

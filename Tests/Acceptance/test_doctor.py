@@ -5,12 +5,14 @@ import http.server
 import json
 import os
 import socketserver
+import ssl
 import subprocess
 import threading
 import time
 
 import pytest
 from system import BIN, free_port
+from test_tls import authority, certificate
 
 CANARY = "canary-of-the-body"
 RUNGS = ["name_resolution", "connection", "mcp_request", "challenge", "resource_metadata",
@@ -22,9 +24,11 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, context=None):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.origin = f"http://127.0.0.1:{self.server_port}"
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.origin = f"http{'s' if context else ''}://127.0.0.1:{self.server_port}"
         self.asked = []
         self.resource = "/.well-known/oauth-protected-resource/mcp"
         self.metadata = "/.well-known/oauth-authorization-server"
@@ -255,6 +259,21 @@ def test_unreachable(server, tmp_path):
     failed, found = examine(tmp_path, service)
     assert failed == ["connection"] and "ECONNREFUSED" in found["connection"]["rule"]
     assert found["name_resolution"]["state"] == "good" and "mcp_request" not in found
+
+
+def test_private_authority(tmp_path):
+    authority(tmp_path, "ours")
+    certificate(tmp_path, "good", "ours", "IP:127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "good.pem", tmp_path / "good.key")
+    server = Server(context)
+    failed, found = examine(tmp_path, entry(server))
+    assert failed == ["connection"] and "TLS" in found["connection"]["rule"]
+    assert "UPSTREAM_CA_FILE" in found["connection"]["mend"] and server.asked == []
+    failed, found = examine(tmp_path, entry(server), UPSTREAM_CA_FILE=str(tmp_path / "ours.pem"))
+    assert failed == [] and found["token_endpoint"]["state"] == "good"
+    server.shutdown()
+    server.server_close()
 
 
 def test_static_clients(server, tmp_path):

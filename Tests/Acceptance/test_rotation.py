@@ -254,6 +254,15 @@ def test_files_that_are_refused(own_system, tmp_path):
     refused(other, f"only in the file: {fingerprint('cd' * 32)}; only in auth: {keys.held()[0]}")
     other.write_text(json.dumps([{"key": "cd" * 32}, {"key": "00" * 32}]))
     refused(other, "entry 2 is all zero")
+
+    old, _ = keys.fingerprints()[0], keys.append()
+    assert keys.tool()[0] == 0
+    both = keys.fingerprints()
+    shutil.copy(keys.path, other)
+    done = subprocess.run([BIN / "bindery", "rotate-keys", "--keys-file", other, "--remove", old],
+                          env=system.environment, capture_output=True, timeout=30)
+    assert done.returncode == 1 and "auth still finds it in its own" in done.stderr.decode(), done
+    assert keys.fingerprints() == both == keys.held(), "a copy is changed in vain"
     assert system.stop() == 0
     status, _, err = keys.tool()
     assert status == 1 and "auth does not answer" in err

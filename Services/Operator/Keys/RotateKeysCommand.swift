@@ -180,7 +180,7 @@ enum RotateKeysCommand: Command {
     let reply = try auth.rotate(.reload)
     if let problem = reply.problem { throw .failed("the key is out of the file, but \(problem)") }
     guard !reply.report.fingerprints.contains(text) else {
-      throw .failed("the key is out of the file, but auth holds it still")
+      throw .failed("the key is out of this file, but auth still finds it in its own; name that")
     }
     teller.removed(text, left: reply.report.fingerprints)
     return .good

@@ -355,7 +355,9 @@ final class RotationRig: Sendable {
     _ = try await started(rig, 25, rate: 40)
     await rig.rotator.run()
     let pauses = rig.rests.durations.withLock { $0 }
-    #expect(pauses.count == 3 && pauses[0] > .milliseconds(100) && pauses[0] <= .milliseconds(250))
+    // What a page took counts against its pause, so a busy machine pauses less, never more.
+    #expect(pauses.count == 3)
+    #expect(pauses.allSatisfy { $0 >= .milliseconds(1) && $0 <= .milliseconds(250) })
     #expect(try await rig.accounts.rotation()?.state == .completed)
   }
 

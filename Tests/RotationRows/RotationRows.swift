@@ -19,7 +19,7 @@ enum RotationRows {
         try await seed(words[1], try MasterKeys.read(file: words[2]).ring, count)
         return 0
       }
-      if words.count == 7, words[0] == "grants", let life = Int64(words[6]) {
+      if words.count == 7, words[0] == "grants", let life = Int64(words[6]), life > 0 {
         let issue = Issue(service: words[3], client: words[4], origin: words[5], life: life)
         try await grants(words[1], try MasterKeys.read(file: words[2]).ring, issue)
         return 0
@@ -84,7 +84,7 @@ enum RotationRows {
     puts("seeded \(count)")
   }
 
-  /// Who issued the tokens, and for how many seconds from now.
+  /// Who issued the tokens, and for how many seconds from now: each ends at a time of its own in them.
   private struct Issue {
     let service: String
     let client: String
@@ -96,7 +96,7 @@ enum RotationRows {
   private static func grants(_ data: String, _ ring: KeyRing, _ issue: Issue) async throws {
     let rows = try await Rows(data, ring, service: issue.service, kind: "oauth")
     let engine = SealEngine()
-    var isOver = false
+    var (isOver, count) = (false, Int64(0))
     while !isOver {
       var seeds: [Seed] = []
       while seeds.count < step, !isOver {
@@ -106,14 +106,15 @@ enum RotationRows {
         }
         let words = line.split(separator: " ")
         let now = UnixTime.now
+        count += 1
+        let end = now.advanced(bySeconds: count % issue.life + 1)
         let grant = OAuthGrant(
           accessToken: String(words[0]), refreshToken: String(words[1]),
-          expiresAt: now.advanced(bySeconds: issue.life), issuedAt: now, refreshExpiresAt: nil,
-          scope: nil, clientID: issue.client, clientSecret: nil, clientAuthentication: .none,
+          expiresAt: end, issuedAt: now, refreshExpiresAt: nil, scope: nil,
+          clientID: issue.client, clientSecret: nil, clientAuthentication: .none,
           tokenURL: "\(issue.origin)/token", revocationURL: "\(issue.origin)/revoke",
           resource: "\(issue.origin)/mcp", issuer: issue.origin)
-        seeds.append(
-          Seed(grant.tokenSet, until: grant.expiresAt, rows.owner, ring, engine))
+        seeds.append(Seed(grant.tokenSet, until: end, rows.owner, ring, engine))
       }
       try await rows.write(seeds)
       for seed in seeds { puts(seed.text) }

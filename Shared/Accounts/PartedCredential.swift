@@ -39,16 +39,47 @@ public struct PartedCredential: Sendable, Equatable {
     ) { (row) throws(DatabaseError) in (try row.text(0), try row.text(1)) }
   }
 
-  /// Up to `limit` revoked managed connections, longest waiting first, whose providers are to be
-  /// told and whose data keys auth can unwrap.
-  public static func managedConnections(
-    in database: Connection, limit: Int
-  ) throws(AccountError) -> [ConnectionID] {
+  /// Whether a revoked connection's provider was told, nil when nothing was to be told.
+  public static func state(
+    of connection: String, in database: Connection
+  ) throws(DatabaseError) -> PartingState? {
+    try database.first(
+      "SELECT state FROM upstream_revocations WHERE connection_id = ?", .text(connection)
+    ) { (row) throws(DatabaseError) in PartingState(rawValue: try row.text(0)) } ?? nil
+  }
+}
+
+/// A revoked managed connection whose provider is to be told and whose data key auth can unwrap.
+public struct PartedConnection: Sendable, Equatable {
+  public let connection: ConnectionID
+  public let service: String
+  /// Where it stands among those that wait.
+  public let place: Place
+
+  /// Since when it waits, and the row.
+  public struct Place: Sendable, Equatable {
+    fileprivate let requestedAt: Int64
+    fileprivate let row: Int64
+
+    /// Before all.
+    public static let start = Place(requestedAt: .min, row: .min)
+  }
+
+  /// Up to `limit` of them behind `place`, longest waiting first.
+  public static func after(
+    _ place: Place, limit: Int, in database: Connection
+  ) throws(AccountError) -> [PartedConnection] {
     try database.every(
       """
-      SELECT connection_id FROM upstream_revocations
-      WHERE state = 'pending' AND managed_wrap IS NOT NULL ORDER BY requested_at LIMIT ?
-      """, [.integer(Int64(limit))]
-    ) { (row) throws(AccountError) in try RowReading.identifier(row, 0) }
+      SELECT connection_id, service, requested_at, rowid FROM upstream_revocations
+      WHERE state = 'pending' AND managed_wrap IS NOT NULL AND (requested_at, rowid) > (?, ?)
+      ORDER BY requested_at, rowid LIMIT ?
+      """, [.integer(place.requestedAt), .integer(place.row), .integer(Int64(limit))]
+    ) { (row) throws(AccountError) in
+      PartedConnection(
+        connection: try RowReading.identifier(row, 0), service: try RowReading.text(row, 1),
+        place: Place(
+          requestedAt: try RowReading.integer(row, 2), row: try RowReading.integer(row, 3)))
+    }
   }
 }

@@ -218,6 +218,7 @@ class Race:
             assert time.monotonic() < deadline, self.describe()
             pause(0.05)
         self.returned = time.monotonic()
+        assert self.said in ("revoked", "pending", None), self.describe()
 
     def check_at_once(self, provider, troubled):
         alive = provider.alive(self.family)

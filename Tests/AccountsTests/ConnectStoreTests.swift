@@ -204,6 +204,12 @@ import Vault
     }
   }
 
+  private func state(_ fixture: Fixture, _ id: ConnectionID) async throws -> PartingState? {
+    try await fixture.thread.run { (database) throws(DatabaseError) in
+      try PartedCredential.state(of: id.text, in: database)
+    }
+  }
+
   @Test("a managed connection keeps its wrap until its provider was told") func managed()
     async throws
   {
@@ -221,14 +227,45 @@ import Vault
     #expect(try await accounts.openableWrap(of: made.id)?.wrap == live.wrap)
     #expect(try await parted(fixture, lookup) == nil)
     let waiting = try await fixture.thread.run { (database) throws(AccountError) in
-      try PartedCredential.managedConnections(in: database, limit: 10)
+      try PartedConnection.after(.start, limit: 10, in: database)
     }
-    #expect(waiting == [made.id])
+    #expect(waiting.map(\.connection) == [made.id])
+    #expect(waiting.map(\.service) == [made.service])
     try await accounts.settleParting(of: made.id, as: .pending, now: Self.now)
     #expect(try await presence(fixture, made.id) == .parting(since: Self.now))
+    #expect(try await state(fixture, made.id) == .pending)
     try await accounts.settleParting(of: made.id, as: .revoked, now: Self.now)
+    #expect(try await state(fixture, made.id) == .revoked)
     #expect(try await presence(fixture, made.id) == .revoked)
     #expect(try await accounts.openableWrap(of: made.id) == nil)
+  }
+
+  @Test("whoever waits for a provider is found, page by page, the longest waiting first")
+  func pages() async throws {
+    let fixture = try Fixture()
+    let accounts = fixture.accounts
+    let (user, _) = try await fixture.addUser()
+    var expected: [ConnectionID] = []
+    for number in 0..<7 {
+      let lookup = SHA256Digest.of("page \(number)")
+      let made = try await fixture.connect(user, managed: number != 3, lookup: lookup).connection
+      let when = Self.now.advanced(bySeconds: Int64(number / 2))  // two at a time
+      _ = try await accounts.revokeConnection(made.id, of: user.id, now: when)
+      if number == 5 { try await accounts.settleParting(of: made.id, as: .revoked, now: when) }
+      if number != 3, number != 5 { expected.append(made.id) }
+    }
+    var (found, place) = ([ConnectionID](), PartedConnection.Place.start)
+    while true {
+      let from = place
+      let page = try await fixture.thread.run { (database) throws(AccountError) in
+        try PartedConnection.after(from, limit: 2, in: database)
+      }
+      guard let last = page.last else { break }
+      #expect(page.count <= 2)
+      place = last.place
+      found += page.map(\.connection)
+    }
+    #expect(found == expected)
   }
 
   @Test("a zero-knowledge connection keeps the wraps of its credentials") func zeroKnowledge()

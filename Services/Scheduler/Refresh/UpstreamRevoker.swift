@@ -17,7 +17,9 @@ import Vault
 
 /// Ends grants at their providers.
 actor UpstreamRevoker {
-  private static let atOnceMax = 200
+  private static let pageMax = 200
+  /// Of one service in one round: who does not listen holds up nobody else.
+  private static let deafMax = 3
   private static let waitSeconds: ClosedRange<Int64> = 30...3600
 
   private let parts: Refresher.Parts
@@ -50,40 +52,66 @@ actor UpstreamRevoker {
 
   /// Tries the managed connections whose providers were not told yet.
   func tryAgain() async throws(JobFailure) -> JobReport {
-    let found: [ConnectionID]
+    var (told, pending) = (Int64(0), Int64(0))
+    var deaf: [String: Int] = [:]
+    var place = PartedConnection.Place.start
+    while true {
+      let page = try await parted(after: place)
+      guard let last = page.last else { break }
+      place = last.place
+      for item in page {
+        let isDue = waits[item.connection.text].map { $0.until <= .now } ?? true
+        guard isDue, deaf[item.service, default: 0] < Self.deafMax else {
+          pending += 1
+          continue
+        }
+        let wasTold = await tryAgain(item.connection.text)
+        if wasTold == false { deaf[item.service, default: 0] += 1 }
+        if wasTold == true { told += 1 } else { pending += 1 }
+      }
+    }
+    return JobReport(counts: [("pending", pending), ("told", told)])
+  }
+
+  private func parted(
+    after place: PartedConnection.Place
+  ) async throws(JobFailure) -> [PartedConnection] {
     do throws(AccountError) {
-      found = try await parts.bindery.run { (database) throws(AccountError) in
-        try PartedCredential.managedConnections(in: database, limit: Self.atOnceMax)
+      return try await parts.bindery.run { (database) throws(AccountError) in
+        try PartedConnection.after(place, limit: Self.pageMax, in: database)
       }
     } catch {
-      guard case .database(let error) = error else { return JobReport() }
+      guard case .database(let error) = error else { return [] }
       throw .database(error)
     }
-    var told: Int64 = 0
-    for id in found.map(\.text) where waits[id].map({ $0.until <= .now }) ?? true {
-      let answer: UnwrapCall.Response
-      do throws(RPCError) {
-        answer = try await auth.call(UnwrapCall.self, .init(connectionID: id))
-      } catch { continue }
-      guard let key = DataKey(base64URL: answer.dataKey) else { continue }
-      if await revoke(id, key: key) == .pending {
-        let failures = (waits[id]?.failures ?? 0) + 1
-        let seconds = min(
-          Self.waitSeconds.lowerBound << Int64(min(failures, 8)), Self.waitSeconds.upperBound)
-        waits[id] = (Instant.now.advanced(bySeconds: Int(seconds)), failures)
-      } else {
-        waits[id] = nil
-        told += 1
-      }
+  }
+
+  /// Whether the provider was told; nil when auth gives no key to find that out.
+  private func tryAgain(_ connection: String) async -> Bool? {
+    let answer: UnwrapCall.Response
+    do throws(RPCError) {
+      answer = try await auth.call(UnwrapCall.self, .init(connectionID: connection))
+    } catch { return nil }
+    guard let key = DataKey(base64URL: answer.dataKey) else { return nil }
+    guard await revoke(connection, key: key) == .pending else {
+      waits[connection] = nil
+      return true
     }
-    return JobReport(counts: [("pending", Int64(found.count) - told), ("told", told)])
+    let failures = (waits[connection]?.failures ?? 0) + 1
+    let seconds = min(
+      Self.waitSeconds.lowerBound << Int64(min(failures, 8)), Self.waitSeconds.upperBound)
+    waits[connection] = (Instant.now.advanced(bySeconds: Int(seconds)), failures)
+    return false
   }
 
   private func tell(_ connection: String, _ key: HeldKey) async -> UpstreamRevocation {
     guard await takeLock(connection) else { return .pending }
     defer { parts.locks.release(connection) }
     do throws(DatabaseError) {
-      guard let parted = try await parted(connection) else { return .unsupported }
+      guard let parted = try await parted(connection) else {
+        // Somebody else may have told the provider since the caller looked.
+        return try await wasTold(connection) ? .revoked : .unsupported
+      }
       let outcome = await send(parted, key)
       if outcome == .pending { return .pending }
       _ = try await shredder.destroyParted(connection)
@@ -127,6 +155,12 @@ actor UpstreamRevoker {
       try TokenStore(database).blob(of: connection)
     }
     return Parted(owner: facts.owner, service: facts.service, blob: blob, connection: connection)
+  }
+
+  private func wasTold(_ connection: String) async throws(DatabaseError) -> Bool {
+    try await parts.bindery.run { (database) throws(DatabaseError) in
+      try PartedCredential.state(of: connection, in: database) == .revoked
+    }
   }
 
   /// Sends what the provider wants to hear.

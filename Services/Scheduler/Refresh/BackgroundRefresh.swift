@@ -22,6 +22,8 @@ final class BackgroundRefresh: Sendable {
   private let parts: Refresher.Parts
   private let refresher: Refresher
   private let auth: RPCClient
+  /// Generations without a refresh token: nobody's data key is asked for again for them.
+  private let unrefreshable = Mutex<[String: UInt64]>([:])
   private let counts = Mutex((managed: Int64(0), due: Int64(0)))
 
   init(parts: Refresher.Parts, refresher: Refresher, auth: RPCClient) {
@@ -88,7 +90,9 @@ final class BackgroundRefresh: Sendable {
         return found
       }
       managed += Int64(page.count)
-      due += found.filter { $0.at <= now }
+      due += unrefreshable.withLock { known in
+        found.filter { $0.at <= now && known[$0.facts.connection] != $0.generation }
+      }
       let later = found.filter { $0.at > now }.map(\.at).min()
       if let later { next = next.map { min($0, later) } ?? later }
       last = end.connection
@@ -126,8 +130,10 @@ final class BackgroundRefresh: Sendable {
       answer = try await auth.call(UnwrapCall.self, .init(connectionID: item.facts.connection))
     } catch { return }  // auth is away or the connection is: the next walk sees
     guard let key = DataKey(base64URL: answer.dataKey) else { return }
-    _ = await refresher.refresh(
+    let outcome = await refresher.refresh(
       item.facts.connection, generation: item.generation, key: key, wasRefused: false,
       urgency: .background)
+    guard outcome.outcome == .unrefreshable else { return }
+    unrefreshable.withLock { $0[item.facts.connection] = item.generation }
   }
 }

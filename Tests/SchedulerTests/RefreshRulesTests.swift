@@ -115,8 +115,29 @@ import Vault
     #expect(await gate.admit(.background) == .go)
     await gate.noteTrouble(retryAfterSeconds: 30)
     #expect(await gate.admit(.onDemand) == .closed(retryAfterSeconds: 31))
+    #expect(await !gate.isOpen)
     hands.move(.seconds(31))
+    #expect(await gate.isOpen)
     #expect(await gate.admit(.onDemand) == .go)
+    #expect(await !gate.isOpen)
+  }
+
+  @Test("lets another one ask when the first one did not after all") func nothingAsked()
+    async throws
+  {
+    let hands = Hands()
+    let gate = Self.gate(100, hands)
+    #expect(await gate.admit(.onDemand) == .go)
+    await gate.noteTrouble(retryAfterSeconds: 10)
+    hands.move(.seconds(10))
+    for _ in 0..<2 {
+      #expect(await gate.admit(.onDemand) == .go)
+      #expect(await gate.admit(.onDemand) == .closed(retryAfterSeconds: 1))
+      await gate.noteNothing()
+    }
+    #expect(await gate.admit(.onDemand) == .go)
+    await gate.noteTrouble(retryAfterSeconds: nil)
+    #expect(await gate.admit(.onDemand) == .closed(retryAfterSeconds: 5), "trouble goes on")
   }
 }
 

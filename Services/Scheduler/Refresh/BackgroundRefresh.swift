@@ -125,6 +125,8 @@ final class BackgroundRefresh: Sendable {
   }
 
   private func refresh(_ item: Due) async {
+    // No data key is unwrapped to be told that the provider is in trouble.
+    guard await parts.gates.gate(of: item.facts.service).isOpen else { return }
     let answer: UnwrapCall.Response
     do throws(RPCError) {
       answer = try await auth.call(UnwrapCall.self, .init(connectionID: item.facts.connection))

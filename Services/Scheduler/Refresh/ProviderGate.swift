@@ -101,6 +101,9 @@ actor ProviderGate {
     }
   }
 
+  /// Whether it makes sense to come here at all; spares who would only be turned away its preparations.
+  var isOpen: Bool { secondsClosed() == nil }
+
   /// A request waits now for what was background work.
   func lift(_ name: String) {
     if let waiter = patientByName.removeValue(forKey: name) { urgent.append(waiter) }

@@ -201,6 +201,7 @@ struct RefreshRun: Sendable {
     }
     let blob = TokenBlob(generation: next, sealed: sealed, expiresAt: grant.expiresAt)
     let connection = connection
+    var wait = Duration.milliseconds(50)
     while true {
       do throws(TokenStoreError) {
         return try await parts.tokens.run { (database) throws(TokenStoreError) in
@@ -218,7 +219,8 @@ struct RefreshRun: Sendable {
           "tokens_not_committed",
           ["connection": .idPrefix(connection), "reason": .literal(reason.label)])
         guard !reason.isFatal else { throw .broken }
-        await parts.pause(.milliseconds(50))
+        await parts.pause(wait)
+        wait = min(wait * 2, .seconds(1))  // and must not fill what is left of it with words
       }
     }
   }

@@ -147,7 +147,7 @@ def test_a_slow_provider_keeps_nobody_else_waiting(liars):
     until(lambda: len(made["a drip"][1].requests) > 1, 10, "the slow request")
     with Seconds() as took:
         assert person.call("GET", "/api/me").status == 200
-    assert took.value < 2
+    assert took.value < 5
 
 
 def test_no_token_code_verifier_or_client_secret_leaves_a_trace(own_oauth):

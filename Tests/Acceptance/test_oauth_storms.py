@@ -69,13 +69,13 @@ def test_a_bad_client_secret_marks_no_connection_dead(answer, storm):
 def test_tokens_that_end_together_are_renewed_within_the_rate_and_requests_come_first(
         own_provider, own_system):
     """The scheduler starts and finds them all due; of some the next request is there already."""
-    latency = 0.25
+    latency = 0.4
     provider = own_provider(Rules("strict"))
     system = own_system({"EDGE_THREADS": "1"},
                         [oauth_service("own", provider, {"max_per_second": RATE})])
     person = system.person()
     managed = many(person, "own", EXPIRING, "managed")
-    waiting = many(person, "own", 24, "zero_knowledge")
+    waiting = many(system.person(), "own", 24, "zero_knowledge")
     provider.rules.latency = latency
     nearly_ended(system, 60)
     os.kill(system.pid("scheduler"), signal.SIGKILL)

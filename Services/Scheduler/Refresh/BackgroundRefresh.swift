@@ -17,7 +17,7 @@ final class BackgroundRefresh: Sendable {
   static let walkSeconds: Int64 = 30
   private static let pageMax = 256
   /// Background refreshes of one service under way.
-  private static let atOnceMax = 32
+  private static let atOnce = 16...256
 
   private let parts: Refresher.Parts
   private let refresher: Refresher
@@ -115,10 +115,14 @@ final class BackgroundRefresh: Sendable {
   }
 
   private func refresh(_ due: [Due], until end: Instant) async {
+    guard let service = due.first?.facts.service else { return }
+    // A second's worth: enough to reach the rate at a provider that takes a second to answer.
+    let rate = parts.gates.rules(of: service).maxPerSecond
+    let atOnce = min(max(rate, Self.atOnce.lowerBound), Self.atOnce.upperBound)
     await withTaskGroup(of: Void.self) { group in
       for (index, item) in due.enumerated() {
         guard Instant.now < end else { return }
-        if index >= Self.atOnceMax { await group.next() }
+        if index >= atOnce { await group.next() }
         group.addTask { await self.refresh(item) }
       }
     }

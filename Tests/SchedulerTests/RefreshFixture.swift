@@ -59,9 +59,12 @@ final class RefreshFixture: Sendable {
   let parts: Refresher.Parts
   let refresher: Refresher
 
-  /// - Parameter life: Seconds until the access token ends.
+  /// - Parameters:
+  ///   - life: Seconds until the access token ends.
+  ///   - gateClock: The present of the providers' gates.
   init(
     life: Int64 = 0, refreshToken: String? = "refresh-1",
+    gateClock: @escaping @Sendable () -> Instant = { .now },
     _ answer: @escaping ScriptedEndpoint.Answer
   ) async throws {
     let folder = home.path
@@ -71,7 +74,7 @@ final class RefreshFixture: Sendable {
     bindery = try DatabaseThread(files.0, as: .scheduler, access: .readOnly)
     tokens = try DatabaseThread(files.1, as: .scheduler)
     endpoint = ScriptedEndpoint(answer)
-    parts = try Self.parts(folder, bindery, tokens, endpoint)
+    parts = try Self.parts(folder, bindery, tokens, endpoint, gateClock: gateClock)
     refresher = Refresher(parts)
     try await seed(life: life, refreshToken: refreshToken)
   }
@@ -85,13 +88,14 @@ final class RefreshFixture: Sendable {
 
   private static func parts(
     _ folder: String, _ bindery: DatabaseThread, _ tokens: DatabaseThread,
-    _ endpoint: ScriptedEndpoint
+    _ endpoint: ScriptedEndpoint, gateClock: @escaping @Sendable () -> Instant = { .now }
   ) throws -> Refresher.Parts {
     let pause: @Sendable (Duration) async -> Void = { try? await Task.sleep(for: $0) }
     return Refresher.Parts(
       bindery: bindery, tokens: tokens,
       locks: try RefreshLocks(directory: folder),
-      gates: ProviderGates(catalogue: { .builtIn }, pause: pause), fetch: endpoint,
+      gates: ProviderGates(catalogue: { .builtIn }, pause: pause, clock: gateClock),
+      fetch: endpoint,
       metrics: RefreshMetrics(MetricRegistry(), services: ["demo"]), log: .discarding,
       clients: [:], pause: pause, lockPatience: .seconds(10))
   }

@@ -4,10 +4,18 @@
 import Clocks
 import Database
 import OAuth
+import Synchronization
 import Testing
 import Vault
 
 @testable import bindery_scheduler
+
+/// Something that has happened or not.
+private final class Flag: Sendable {
+  private let held = Atomic<Bool>(false)
+  var isUp: Bool { held.load(ordering: .relaxed) }
+  func raise() { held.store(true, ordering: .relaxed) }
+}
 
 @Suite("Refresher") struct RefresherTests {
   private static let good =
@@ -165,18 +173,20 @@ import Vault
   @Test("asks nothing for a connection that goes while it waits for its turn") func revokedBefore()
     async throws
   {
-    let fixture = try await RefreshFixture { _, _ in (200, Self.good) }
+    // The gate's clock stands still, and so its queue, until the connection is gone.
+    let flag = Flag()
+    let start = Instant.now
+    let fixture = try await RefreshFixture(
+      gateClock: { flag.isUp ? .now.advanced(bySeconds: 1) : start }
+    ) { _, _ in (200, Self.good) }
     let gate = fixture.parts.gates.gate(of: "demo")
-    while await gate.waiting == 0 {  // a second's worth is spent; from then on there is a queue
-      Task { _ = await gate.admit(.onDemand) }
-      try await Task.sleep(for: .microseconds(100))
-    }
-    for _ in 0..<5 { Task { _ = await gate.admit(.onDemand) } }
+    #expect(await gate.admit(.onDemand) == .go)
     async let outcome = fixture.refresh()
-    while await gate.waiting < 5 { try await Task.sleep(for: .milliseconds(1)) }
+    while await gate.waiting == 0 { try await Task.sleep(for: .milliseconds(1)) }
     try await fixture.auth.run { (database) throws(DatabaseError) in
       try database.execute("UPDATE connections SET status = 'revoked', revoked_at = 2")
     }
+    flag.raise()
     #expect(await outcome == .init(.unrefreshable))
     #expect(fixture.endpoint.forms.isEmpty)
     #expect(try await fixture.openIntents() == 0)

@@ -121,14 +121,17 @@ final class HeldKey: Sendable {
 final class ProviderGates: Sendable {
   private let catalogue: @Sendable () -> Catalogue
   private let pause: @Sendable (Duration) async -> Void
+  private let clock: @Sendable () -> Instant
   private let gates = Mutex<[String: ProviderGate]>([:])
 
   init(
     catalogue: @escaping @Sendable () -> Catalogue,
-    pause: @escaping @Sendable (Duration) async -> Void
+    pause: @escaping @Sendable (Duration) async -> Void,
+    clock: @escaping @Sendable () -> Instant = { .now }
   ) {
     self.catalogue = catalogue
     self.pause = pause
+    self.clock = clock
   }
 
   /// The rules of a service; the standard ones when it left the catalogue.
@@ -150,7 +153,7 @@ final class ProviderGates: Sendable {
     let rate = rules(of: service).maxPerSecond
     return gates.withLock { gates in
       if let gate = gates[service] { return gate }
-      let gate = ProviderGate(perSecond: rate, pause: pause)
+      let gate = ProviderGate(perSecond: rate, pause: pause, clock: clock)
       gates[service] = gate
       return gate
     }

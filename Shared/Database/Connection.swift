@@ -16,8 +16,19 @@ public final class Connection {
   let patience: BusyPatience
   private let thread = pthread_self()
   private var statements: [StatementKey: Statement] = [:]
-  private var inTransaction = false
+  private var bracketing = Bracketing.none
   private var isUnusable = false
+  private var lastFailure: DatabaseError?
+
+  /// What a transaction would begin in.
+  private enum Bracketing {
+    case none
+    case transaction
+    /// One that several writes share.
+    case shared
+    /// The part of one of them.
+    case part
+  }
 
   init(database: OpaquePointer, file: DatabaseFile, guardian: WriteGuard, patience: BusyPatience) {
     self.database = database
@@ -110,17 +121,63 @@ public final class Connection {
   private func bracket<Result, Failure: DatabaseErrorConvertible>(
     _ begin: StaticString, _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    precondition(!inTransaction, "transactions do not nest")
+    if case .shared = bracketing { return try part(body) }
+    guard case .none = bracketing else { preconditionFailure("transactions do not nest") }
     do { try beginPatiently(begin) } catch { throw Failure(error) }
-    inTransaction = true
+    bracketing = .transaction
     defer {
-      inTransaction = false
-      // After ENOSPC or an I/O error SQLite may have rolled back by itself.
-      if sqlite3_get_autocommit(database) == 0 { try? execute("ROLLBACK") }
+      bracketing = .none
+      if isOpen { try? execute("ROLLBACK") }
     }
     let result = try body()
     do { try execute("COMMIT") } catch { throw Failure(error) }
     return result
+  }
+
+  /// Whether a transaction is open: after ENOSPC or an I/O error SQLite may have rolled it back.
+  private var isOpen: Bool { sqlite3_get_autocommit(database) == 0 }
+
+  /// Runs `body` within a shared transaction; what throws takes back what it changed, no more.
+  private func part<Result, Failure: DatabaseErrorConvertible>(
+    _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    do { try execute("SAVEPOINT part") } catch { throw Failure(error) }
+    bracketing = .part
+    defer { bracketing = .shared }
+    do throws(Failure) {
+      let result = try body()
+      do { try execute("RELEASE part") } catch { throw Failure(error) }
+      return result
+    } catch {
+      if isOpen {
+        do {
+          try execute("ROLLBACK TO part")
+          try execute("RELEASE part")
+        } catch {
+          try? execute("ROLLBACK")  // rather all of them than half of this one
+        }
+      }
+      throw error
+    }
+  }
+
+  /// Runs `writes` in one transaction and tells each when it is durable, or why it is not.
+  func commitTogether(_ writes: [SharedWrite]) {
+    var reports: [@Sendable (DatabaseError?) -> Void] = []
+    var lost: DatabaseError?
+    do throws(DatabaseError) {
+      try transact { () throws(DatabaseError) in
+        bracketing = .shared
+        for write in writes {
+          reports.append(write.run(self))
+          // The ones before went with it.
+          guard isOpen else { throw lastFailure ?? .full }
+        }
+      }
+    } catch { lost = error }
+    for report in reports { report(lost) }
+    guard let lost else { return }
+    for write in writes.dropFirst(reports.count) { write.refuse(lost) }
   }
 
   /// SQLite's busy handler waits inside BEGIN; it is not asked while another process recovers the
@@ -176,8 +233,18 @@ public final class Connection {
   /// Remembers a failure after which nothing read or written here can be trusted.
   func note(_ error: DatabaseError) -> DatabaseError {
     if error.isFatal { isUnusable = true }
+    lastFailure = error
     return error
   }
+}
+
+/// A change that shares its transaction with others.
+struct SharedWrite: Sendable {
+  /// Makes the change; what it gives is called once, with nothing when the change is durable, or
+  /// with the reason why it is not.
+  let run: @Sendable (Connection) -> @Sendable (DatabaseError?) -> Void
+  /// Tells that it was not even tried.
+  let refuse: @Sendable (DatabaseError) -> Void
 }
 
 /// A literal's place in memory: two equal literals may differ here, two different ones never agree.

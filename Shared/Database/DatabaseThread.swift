@@ -28,7 +28,12 @@ public final class DatabaseThread: Sendable {
         return outcome.set(error)
       }
       outcome.set(nil)
-      while let work = queue.next() { work(connection) }
+      while let batch = queue.next() {
+        switch batch {
+        case .one(let work): work(connection)
+        case .together(let writes): connection.commitTogether(writes)
+        }
+      }
     }
     if let error = outcome.wait() { throw error }
   }
@@ -67,6 +72,32 @@ public final class DatabaseThread: Sendable {
         }
       }
       if let refusal { continuation.resume(returning: .failure(Failure(refusal))) }
+    }
+    return try result.get()
+  }
+
+  /// Runs `body` in a transaction that it may share with those of other callers, and returns when it
+  /// is durable: many small writes at once cost one wait for the disk. In `body`, `transaction` takes
+  /// back its own changes alone.
+  /// - Throws: what `body` throws; what the shared transaction failed with; `overloaded` or `stopped`
+  ///   when it was not accepted.
+  @discardableResult
+  public func commit<Value: Sendable, Failure: DatabaseErrorConvertible>(
+    _ body: @escaping @Sendable (Connection) throws(Failure) -> Value
+  ) async throws(Failure) -> Value {
+    let result: Result<Value, Failure> = await withUnsafeContinuation { continuation in
+      let write = SharedWrite { connection in
+        let result: Result<Value, Failure>
+        do throws(Failure) { result = .success(try body(connection)) } catch {
+          result = .failure(error)
+        }
+        return { lost in
+          continuation.resume(returning: lost.map { .failure(Failure($0)) } ?? result)
+        }
+      } refuse: {
+        continuation.resume(returning: .failure(Failure($0)))
+      }
+      if let refusal = queue.add(write) { write.refuse(refusal) }
     }
     return try result.get()
   }

@@ -4,16 +4,27 @@
 import CLinux
 import Glibc
 
-/// Work for one thread, first in, first out.
+/// Work for one thread: by itself, first in, first out, or writes that share a transaction.
 // Unchecked: everything mutable is touched under `mutex`.
 final class WorkQueue: @unchecked Sendable {
   typealias Work = @Sendable (Connection) -> Void
+
+  /// What a thread does next.
+  enum Batch {
+    case one(Work)
+    case together([SharedWrite])
+  }
+
+  /// How much other work goes before writes that wait.
+  private static let worksBeforeWrites = 64
 
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private let countMax: Int
   private var items: [Work?] = []
   private var head = 0
+  private var writes: [SharedWrite] = []
+  private var worksSinceWrites = 0
   private var isStopped = false
   private var hasEnded = false
 
@@ -33,27 +44,38 @@ final class WorkQueue: @unchecked Sendable {
   }
 
   /// Accepts `work`, or tells why not.
-  func add(_ work: @escaping Work) -> DatabaseError? {
+  func add(_ work: @escaping Work) -> DatabaseError? { accept { items.append(work) } }
+
+  /// Accepts `write`, or tells why not.
+  func add(_ write: SharedWrite) -> DatabaseError? { accept { writes.append(write) } }
+
+  private func accept(_ append: () -> Void) -> DatabaseError? {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     guard !isStopped else { return .stopped }
-    guard items.count - head < countMax else { return .overloaded }
-    items.append(work)
+    guard items.count - head + writes.count < countMax else { return .overloaded }
+    append()
     pthread_cond_signal(changed)
     return nil
   }
 
-  /// The next work, waiting for it; nil once stopped and empty.
-  func next() -> Work? {
+  /// The next work, waiting for it; nil once stopped and empty. Writes that wait come together, when
+  /// nothing else waits or enough of it went before them.
+  func next() -> Batch? {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
-    while head == items.count && !isStopped { pthread_cond_wait(changed, mutex) }
-    guard head < items.count else {
+    while head == items.count && writes.isEmpty && !isStopped { pthread_cond_wait(changed, mutex) }
+    if !writes.isEmpty, head == items.count || worksSinceWrites >= Self.worksBeforeWrites {
+      defer { writes = [] }
+      worksSinceWrites = 0
+      return .together(writes)
+    }
+    guard head < items.count, let work = items[head] else {
       hasEnded = true
       pthread_cond_broadcast(changed)
       return nil
     }
-    let work = items[head]
+    worksSinceWrites += 1
     items[head] = nil
     head += 1
     if head == items.count {
@@ -63,7 +85,7 @@ final class WorkQueue: @unchecked Sendable {
       items.removeSubrange(..<head)
       head = 0
     }
-    return work
+    return .one(work)
   }
 
   /// Accepts nothing more.

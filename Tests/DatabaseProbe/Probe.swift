@@ -39,6 +39,41 @@ enum Probe {
     }
   }
 
+  /// Commits like `write`, eight rows at once that may share a transaction. Each third takes itself
+  /// back after it wrote a row that nobody may ever see.
+  static func share(_ folder: String, worker: String, count: Int) async -> Int32 {
+    do throws(DatabaseError) {
+      let thread = try DatabaseThread(
+        DatabaseFile(.bindery, in: folder), as: .auth, patience: .seconds(30))
+      for first in stride(from: 0, to: count, by: 8) {
+        await withTaskGroup(of: Void.self) { group in
+          for number in first..<min(first + 8, count) {
+            group.addTask { await share(thread, "\(worker)-\(number)", isKept: number % 3 != 0) }
+          }
+        }
+      }
+      return 0
+    } catch {
+      return report(error)
+    }
+  }
+
+  private static func share(_ thread: DatabaseThread, _ name: String, isKept: Bool) async {
+    do throws(DatabaseError) {
+      try await thread.commit { (connection) throws(DatabaseError) in
+        try connection.transaction { () throws(DatabaseError) in
+          try connection.execute(
+            "INSERT INTO users (name, photo) VALUES (?, randomblob(500))", .text(name))
+          guard isKept else { throw .overloaded }
+        }
+      }
+      say(name)
+    } catch .overloaded {
+    } catch {
+      _ = report(error)
+    }
+  }
+
   /// Commits like `write`, and waits after every third row until the log was copied and begun anew.
   static func copy(_ folder: String, worker: String, count: Int) -> Int32 {
     let file = DatabaseFile(.bindery, in: folder)

@@ -3,6 +3,7 @@
 //   database-probe migrate FOLDER FAULT
 //   database-probe write FOLDER FAULT WORKER COUNT   prints each number once it is committed
 //   database-probe copy FOLDER FAULT WORKER COUNT    the same beside a checkpointer
+//   database-probe share FOLDER FAULT WORKER COUNT   like write, eight at once in shared transactions
 //   database-probe open FOLDER none                  as nobody, when started by root
 
 import Database
@@ -18,6 +19,8 @@ case "write" where arguments.count == 6:
 case "copy" where arguments.count == 6:
   exit(
     Probe.copy(arguments[2], worker: arguments[4], count: Int(arguments[5]) ?? 0))
+case "share" where arguments.count == 6:
+  exit(await Probe.share(arguments[2], worker: arguments[4], count: Int(arguments[5]) ?? 0))
 case "open": exit(Probe.openAsNobody(arguments[2]))
 default: exit(64)
 }

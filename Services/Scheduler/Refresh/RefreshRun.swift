@@ -134,7 +134,7 @@ struct RefreshRun: Sendable {
       throw .database(error)
     }
     do throws(TokenStoreError) {
-      let attempt = try await parts.tokens.run { (database) throws(TokenStoreError) in
+      let attempt = try await parts.tokens.commit { (database) throws(TokenStoreError) in
         try RefreshLedger(database).begin(
           connection, generation: sent, atMilliseconds: UnixTime.milliseconds)
       }
@@ -204,7 +204,7 @@ struct RefreshRun: Sendable {
     var wait = Duration.milliseconds(50)
     while true {
       do throws(TokenStoreError) {
-        return try await parts.tokens.run { (database) throws(TokenStoreError) in
+        return try await parts.tokens.commit { (database) throws(TokenStoreError) in
           try RefreshLedger(database).commit(
             blob, of: connection, refreshExpiresAt: grant.refreshExpiresAt, at: now)
         }
@@ -256,7 +256,7 @@ struct RefreshRun: Sendable {
       nextTryAt: seconds.map { now.advanced(bySeconds: $0) })
     let connection = connection
     do throws(TokenStoreError) {
-      try await parts.tokens.run { (database) throws(TokenStoreError) in
+      try await parts.tokens.commit { (database) throws(TokenStoreError) in
         try RefreshLedger(database).fail(connection, generation: generation, failure, at: now)
       }
     } catch {

@@ -33,6 +33,33 @@ public struct RefreshState: Sendable, Equatable {
   }
 }
 
+/// The tokens of a connection as far as their dates go; all of it holds for their generation.
+public struct TokenStanding: Sendable, Equatable {
+  public let generation: UInt64
+  /// When the access token ends; nil for one that does not.
+  public let expiresAt: UnixTime?
+  public let writtenAt: UnixTime
+  /// Whether the provider refuses the refresh token.
+  public let needsReauth: Bool
+  /// No try before.
+  public let nextTryAt: UnixTime?
+  /// Whether an intent is open: an answer may have been lost.
+  public let isOpen: Bool
+
+  /// A standing of these parts.
+  public init(
+    generation: UInt64, expiresAt: UnixTime?, writtenAt: UnixTime, needsReauth: Bool = false,
+    nextTryAt: UnixTime? = nil, isOpen: Bool = false
+  ) {
+    self.generation = generation
+    self.expiresAt = expiresAt
+    self.writtenAt = writtenAt
+    self.needsReauth = needsReauth
+    self.nextTryAt = nextTryAt
+    self.isOpen = isOpen
+  }
+}
+
 /// Why an exchange brought nothing.
 public struct RefreshFailure: Sendable {
   /// One word of ours.
@@ -177,12 +204,28 @@ public struct RefreshLedger {
     }
   }
 
-  /// Whether an intent of this generation is open: an answer may have been lost.
-  public func isOpen(_ connection: String, generation: UInt64) throws(DatabaseError) -> Bool {
+  /// How the tokens of a connection stand now, read without them; nil when it has none.
+  public func standing(of connection: String) throws(DatabaseError) -> TokenStanding? {
     try database.first(
-      "SELECT 1 FROM refresh_journal WHERE connection_id = ? AND generation = ?",
-      .text(connection), .integer(Int64(bitPattern: generation))
-    ) { (_) throws(DatabaseError) in true } ?? false
+      """
+      SELECT b.generation, b.expires_at, b.updated_at, s.needs_reauth_at IS NOT NULL,
+        s.next_try_at, j.generation IS NOT NULL
+      FROM token_blobs AS b
+        LEFT JOIN refresh_state AS s
+          ON s.connection_id = b.connection_id AND s.generation = b.generation
+        LEFT JOIN refresh_journal AS j
+          ON j.connection_id = b.connection_id AND j.generation = b.generation
+      WHERE b.connection_id = ?
+      """, .text(connection)
+    ) { (row) throws(DatabaseError) in
+      TokenStanding(
+        generation: UInt64(bitPattern: try row.integer(0)),
+        expiresAt: try row.optionalInteger(1).map { UnixTime(seconds: $0) },
+        writtenAt: UnixTime(seconds: try row.integer(2)),
+        needsReauth: try row.integer(3) == 1,
+        nextTryAt: try row.optionalInteger(4).map { UnixTime(seconds: $0) },
+        isOpen: try row.integer(5) == 1)
+    }
   }
 
   private func close(_ connection: String, generation: UInt64) throws(TokenStoreError) {

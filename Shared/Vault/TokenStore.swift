@@ -31,10 +31,13 @@ public struct TokenBlob: Sendable, Equatable {
 
   /// From when on the access token is to be renewed: the smaller of 300 s and a tenth of its life
   /// before its end; nil for one that does not end.
-  public var dueAt: UnixTime? {
+  public var dueAt: UnixTime? { Self.dueAt(expiresAt, writtenAt: updatedAt) }
+
+  /// `dueAt` of tokens that end at `expiresAt` and were written at `writtenAt`.
+  public static func dueAt(_ expiresAt: UnixTime?, writtenAt: UnixTime?) -> UnixTime? {
     guard let expiresAt else { return nil }
-    let life = max(expiresAt.seconds - (updatedAt ?? expiresAt).seconds, 0)
-    return expiresAt.advanced(bySeconds: -min(Self.marginSecondsMax, life / 10))
+    let life = max(expiresAt.seconds - (writtenAt ?? expiresAt).seconds, 0)
+    return expiresAt.advanced(bySeconds: -min(marginSecondsMax, life / 10))
   }
 }
 

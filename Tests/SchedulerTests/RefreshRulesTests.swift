@@ -158,52 +158,39 @@ import Vault
 }
 
 @Suite("Due dates") struct DueDateTests {
-  private func blob(life: Int64?, at: Int64 = 1_000_000) -> TokenBlob {
-    TokenBlob(
-      generation: 3, sealed: [], expiresAt: life.map { UnixTime(seconds: at + $0) },
-      updatedAt: UnixTime(seconds: at))
-  }
-
   private func due(
-    _ blob: TokenBlob, state: RefreshState? = nil, isOpen: Bool = false, interval: Int? = nil
+    life: Int64?, needsReauth: Bool = false, next: Int64? = nil, isOpen: Bool = false,
+    interval: Int? = nil, at: Int64 = 1_000_000
   ) -> Int64? {
     DueDate.next(
-      connection: "00000000-0000-4000-8000-000000000001", blob: blob, state: state,
-      isOpen: isOpen,
+      connection: "00000000-0000-4000-8000-000000000001",
+      TokenStanding(
+        generation: 3, expiresAt: life.map { UnixTime(seconds: at + $0) },
+        writtenAt: UnixTime(seconds: at), needsReauth: needsReauth,
+        nextTryAt: next.map { UnixTime(seconds: at + $0) }, isOpen: isOpen),
       rules: RefreshRules(
         rotates: true, graceSeconds: 0, defaultLifetimeSeconds: nil,
         backgroundIntervalSeconds: interval, maxPerSecond: 1, deadErrors: [])
-    ).map { $0.seconds - 1_000_000 }
-  }
-
-  private func state(
-    _ generation: UInt64 = 3, dead: Bool = false, next: Int64? = nil
-  ) -> RefreshState {
-    RefreshState(
-      generation: generation, refreshedAt: nil, refreshExpiresAt: nil,
-      needsReauthAt: dead ? UnixTime(seconds: 1) : nil, failures: 0,
-      nextTryAt: next.map { UnixTime(seconds: 1_000_000 + $0) })
+    ).map { $0.seconds - at }
   }
 
   @Test("a tenth of the life before its end, at most five minutes") func beforeTheEnd() {
-    #expect(due(blob(life: 100)) == 90)
-    #expect(due(blob(life: 3600)) == 3300)
-    #expect(due(blob(life: 86_400)) == 86_100)
-    #expect(due(blob(life: nil)) == nil)
+    #expect(due(life: 100) == 90)
+    #expect(due(life: 3600) == 3300)
+    #expect(due(life: 86_400) == 86_100)
+    #expect(due(life: nil) == nil)
   }
 
   @Test("an idle grant is kept alive within its interval") func keepAlive() throws {
-    let at = try #require(due(blob(life: nil), interval: 86_400))
+    let at = try #require(due(life: nil, interval: 86_400))
     #expect(at > 86_400 * 9 / 10 && at <= 86_400)
-    #expect(due(blob(life: 100), interval: 86_400) == 90)
+    #expect(due(life: 100, interval: 86_400) == 90)
   }
 
   @Test("never before the next try, at once after a crash, never when dead") func states() {
-    #expect(due(blob(life: 100), state: state(next: 500)) == 500)
-    #expect(due(blob(life: 3600), isOpen: true) == 0)
-    #expect(due(blob(life: 3600), state: state(next: 7), isOpen: true) == 7)
-    #expect(due(blob(life: 100), state: state(dead: true)) == nil)
-    // What is said of another generation does not hold for this one.
-    #expect(due(blob(life: 100), state: state(2, dead: true)) == 90)
+    #expect(due(life: 100, next: 500) == 500)
+    #expect(due(life: 3600, isOpen: true) == 0)
+    #expect(due(life: 3600, next: 7, isOpen: true) == 7)
+    #expect(due(life: 100, needsReauth: true) == nil)
   }
 }

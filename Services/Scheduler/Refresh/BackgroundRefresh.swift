@@ -76,16 +76,14 @@ final class BackgroundRefresh: Sendable {
       let found = try await parts.tokens.run { (database) throws(DatabaseError) in
         var found: [Due] = []
         for facts in page {
-          guard let blob = try TokenStore(database).blob(of: facts.connection) else { continue }
-          let ledger = RefreshLedger(database)
-          let at = DueDate.next(
-            connection: facts.connection, blob: blob,
-            state: try ledger.state(of: facts.connection),
-            isOpen: try ledger.isOpen(facts.connection, generation: blob.generation),
-            rules: gates.rules(of: facts.service))
-          guard let at else { continue }
+          guard
+            let standing = try RefreshLedger(database).standing(of: facts.connection),
+            let at = DueDate.next(
+              connection: facts.connection, standing, rules: gates.rules(of: facts.service))
+          else { continue }
           found.append(
-            Due(facts: facts, generation: blob.generation, endsAt: blob.expiresAt, at: at))
+            Due(
+              facts: facts, generation: standing.generation, endsAt: standing.expiresAt, at: at))
         }
         return found
       }

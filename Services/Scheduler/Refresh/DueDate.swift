@@ -9,16 +9,15 @@ import Vault
 
 /// Dates of background refreshes.
 enum DueDate {
-  /// When the tokens of `connection` are to be refreshed; nil for never.
-  /// - Parameter isOpen: Whether an earlier answer may have been lost: then at once.
+  /// When the tokens of `connection` are to be refreshed: at once when an earlier answer may have
+  /// been lost; nil for never.
   static func next(
-    connection: String, blob: TokenBlob, state: RefreshState?, isOpen: Bool, rules: RefreshRules
+    connection: String, _ standing: TokenStanding, rules: RefreshRules
   ) -> UnixTime? {
-    let state = state.flatMap { $0.generation == blob.generation ? $0 : nil }
-    if state?.needsReauthAt != nil { return nil }
-    let written = blob.updatedAt ?? UnixTime(seconds: 0)
-    if isOpen { return max(written, state?.nextTryAt ?? written) }
-    var due = blob.dueAt
+    if standing.needsReauth { return nil }
+    let written = standing.writtenAt
+    if standing.isOpen { return max(written, standing.nextTryAt ?? written) }
+    var due = TokenBlob.dueAt(standing.expiresAt, writtenAt: written)
     if let interval = rules.backgroundIntervalSeconds {
       // Up to a tenth earlier, never later.
       let spread = Int64(hash(connection) % UInt64(max(interval / 10, 1)))
@@ -26,7 +25,7 @@ enum DueDate {
       due = due.map { min($0, keepAlive) } ?? keepAlive
     }
     guard let due else { return nil }
-    return max(due, state?.nextTryAt ?? due)
+    return max(due, standing.nextTryAt ?? due)
   }
 
   private static func hash(_ text: String) -> UInt64 {

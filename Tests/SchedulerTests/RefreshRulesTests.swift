@@ -44,6 +44,19 @@ import Vault
     #expect(start.duration(to: hands.now) <= .milliseconds(6500))
   }
 
+  @Test("those that were held up after their turn are sent apart, too") func pace() async throws {
+    let hands = Hands()
+    let order = Order()
+    let gate = ProviderGate(
+      perSecond: 100, pause: { await order.note("\($0)") }, clock: { hands.now })
+    for _ in 0..<13 { await gate.pace() }
+    #expect(await order.all == ["0.01 seconds", "0.02 seconds", "0.03 seconds"])
+    // Time that passed unused is worth a tenth of a second, no more.
+    hands.move(.seconds(60))
+    for _ in 0..<11 { await gate.pace() }
+    #expect(await order.all.dropFirst(3) == ["0.01 seconds"])
+  }
+
   /// Notes in which order things happened.
   private actor Order {
     private(set) var all: [String] = []

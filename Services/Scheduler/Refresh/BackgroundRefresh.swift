@@ -49,7 +49,8 @@ final class BackgroundRefresh: Sendable {
       var wait = Self.walkSeconds
       do throws(DatabaseError) {
         let (due, next) = try await walk(at: .now)
-        await refresh(due)
+        let isDone = await refresh(due)
+        if !isDone { wait = 1 }
         if let next { wait = min(max(next.seconds - UnixTime.now.seconds, 1), wait) }
       } catch {
         parts.log.warning("refresh_walk_failed", ["reason": .literal(error.label)])
@@ -101,28 +102,30 @@ final class BackgroundRefresh: Sendable {
     return (due, next)
   }
 
-  /// Each service by itself, so that a slow one holds up no other.
-  private func refresh(_ due: [Due]) async {
+  /// Each service by itself, so that a slow one holds up no other. Whether all had their turn.
+  private func refresh(_ due: [Due]) async -> Bool {
     // Then another walk: what has become due since may end before what is left.
     let end = Instant.now.advanced(bySeconds: Int(Self.walkSeconds))
-    await withTaskGroup(of: Void.self) { group in
+    return await withTaskGroup(of: Bool.self) { group in
       for items in Dictionary(grouping: due, by: \.facts.service).values {
         group.addTask { await self.refresh(items, until: end) }
       }
+      return await group.reduce(true) { $0 && $1 }
     }
   }
 
-  private func refresh(_ due: [Due], until end: Instant) async {
-    guard let service = due.first?.facts.service else { return }
+  private func refresh(_ due: [Due], until end: Instant) async -> Bool {
+    guard let service = due.first?.facts.service else { return true }
     // A second's worth: enough to reach the rate at a provider that takes a second to answer.
     let rate = parts.gates.rules(of: service).maxPerSecond
     let atOnce = min(max(rate, Self.atOnce.lowerBound), Self.atOnce.upperBound)
-    await withTaskGroup(of: Void.self) { group in
+    return await withTaskGroup(of: Void.self) { group in
       for (index, item) in due.enumerated() {
-        guard Instant.now < end else { return }
+        guard Instant.now < end else { return false }
         if index >= atOnce { await group.next() }
         group.addTask { await self.refresh(item) }
       }
+      return true
     }
   }
 

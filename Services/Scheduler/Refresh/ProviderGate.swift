@@ -58,6 +58,8 @@ actor ProviderGate {
   private var isPumping = false
   /// When the bucket would be full.
   private var fullAt: Instant
+  /// When the last question was sent, or will be.
+  private var sentAt: Instant
   private var failures = 0
   private var openUntil: Instant?
   private var openedFor = 0
@@ -77,6 +79,7 @@ actor ProviderGate {
     self.pause = pause
     self.clock = clock
     fullAt = clock()
+    sentAt = Instant(nanoseconds: 0)
   }
 
   /// Waits for a turn, as `name`.
@@ -99,6 +102,15 @@ actor ProviderGate {
       }
       pump()
     }
+  }
+
+  /// Waits until an admitted question may be sent: several that were held up by the same disk come
+  /// out of that together, which the provider would see as more than its rate.
+  func pace() async {
+    let now = clock()
+    let start = max(sentAt.advanced(by: interval), now.advanced(by: interval * (1 - burst)))
+    sentAt = start
+    if start > now { await pause(now.duration(to: start)) }
   }
 
   /// Whether it makes sense to come here at all; spares who would only be turned away its preparations.

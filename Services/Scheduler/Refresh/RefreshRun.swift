@@ -154,6 +154,7 @@ struct RefreshRun: Sendable {
       case .database(let error): throw .database(error)
       }
     }
+    await gate.pace()
     let start = Instant.now
     do throws(TokenFailure) {
       let answer = try await endpoint(subject).refresh(

@@ -73,6 +73,7 @@ let package = Package(
         .embedInCode("0003_stripe_inbox.sql"), .embedInCode("0004_connect.sql"),
         .embedInCode("0005_refresh.sql"), .embedInCode("0006_rotation.sql"),
         .embedInCode("0007_jobs.sql"), .embedInCode("0008_suspension.sql"),
+        .embedInCode("0009_authorization_server.sql"),
       ], swiftSettings: settings),
     library(
       "Database",

@@ -25,5 +25,7 @@ public struct MigrationFile: Sendable {
     MigrationFile(name: "0006_rotation", text: PackageResources._006_rotation_sql),
     MigrationFile(name: "0007_jobs", text: PackageResources._007_jobs_sql),
     MigrationFile(name: "0008_suspension", text: PackageResources._008_suspension_sql),
+    MigrationFile(
+      name: "0009_authorization_server", text: PackageResources._009_authorization_server_sql),
   ]
 }

@@ -8,6 +8,7 @@ import Database
 import EventLoop
 import HTTPClient
 import HTTPServer
+import JOSE
 import Logging
 import Metrics
 import Posix
@@ -25,6 +26,8 @@ struct Auth: ServiceBody {
   private let databases: [DatabaseThread]
   private let settings: AuthSettings
   private let keyReload: KeyReload
+  private let signingKeys: CurrentSigningKeys
+  private let accounts: SQLiteAccounts
   private let catalogue: CurrentCatalogue
   private let log: Log
 
@@ -48,7 +51,8 @@ struct Auth: ServiceBody {
     let scheduler = runtime.reach(.scheduler)
     let bindery = try await runtime.openDatabase(.bindery, as: .database)
     let tokens = try await runtime.openDatabase(.tokens, as: .tokens)
-    let signingKeys = try SigningKeysFile.open(settings.common.signingKeysPath)
+    let signingKeys = CurrentSigningKeys(
+      try SigningKeysFile.open(settings.common.signingKeysPath))
     runtime.readiness.note(holds: .keys)
     let epochs: RevocationEpochs
     do throws(Errno) {
@@ -61,6 +65,9 @@ struct Auth: ServiceBody {
       environment: KeyEnvironment(rawValue: settings.secretPrefix) ?? .live)
     let catalogue = CurrentCatalogue(settings.catalogue)
     let accounts = SQLiteAccounts(bindery, sealing: keys)
+    do throws(AccountError) {
+      try await signingKeys.replace(with: signingKeys.value, publishing: accounts, now: .now)
+    } catch { throw .service("signing_keys_not_published") }
     let client = try makeClient(settings, runtime)
     let loop = runtime.loop
     let parts = AuthAPI.Parts(
@@ -98,7 +105,7 @@ struct Auth: ServiceBody {
     try await runtime.answerCalls(handlers)
     return Auth(
       server: server, databases: [bindery, tokens], settings: settings, keyReload: keyReload,
-      catalogue: catalogue, log: runtime.log)
+      signingKeys: signingKeys, accounts: accounts, catalogue: catalogue, log: runtime.log)
   }
 
   private static func makeClient(
@@ -123,6 +130,7 @@ struct Auth: ServiceBody {
     if settings.masterKeys?.file != nil {
       do throws(KeyReloadProblem) { try await keyReload.run() } catch { isWhole = false }
     }
+    isWhole = await reloadSigningKeys() && isWhole
     do throws(ConfigurationError) {
       if let file = settings.catalogueFile { catalogue.replace(with: try file.read()) }
     } catch {
@@ -130,5 +138,23 @@ struct Auth: ServiceBody {
       log.error("settings_not_reloaded", error.logFields)
     }
     if isWhole { log.info("settings_reloaded") }
+  }
+
+  /// Reads the signing keys again; a file that does not read changes nothing.
+  private func reloadSigningKeys() async -> Bool {
+    let keys: SigningKeys
+    do throws(StartFailure) {
+      keys = try SigningKeysFile.open(settings.common.signingKeysPath)
+    } catch {
+      log.error("signing_keys_not_reloaded")
+      return false
+    }
+    do throws(AccountError) {
+      try await signingKeys.replace(with: keys, publishing: accounts, now: .now)
+    } catch {
+      log.error("signing_keys_not_published")
+      return false
+    }
+    return true
   }
 }

@@ -32,6 +32,10 @@ final class Admission: Sendable {
       throw .misdirected
     }
     guard let origin = head.value(.origin, in: bytes), let origins else { return }
+    // MCP clients in browsers register and fetch tokens from anywhere, without cookies; the
+    // authorization server itself says which of its paths pages may read.
+    let path = head.rawPath(in: bytes)
+    if path.starts(with: "/oauth/".utf8) || path.starts(with: "/.well-known/".utf8) { return }
     guard origins.contains(where: { equalsIgnoringCase(origin, $0) }) else {
       throw .originForbidden
     }

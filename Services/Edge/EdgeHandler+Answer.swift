@@ -72,7 +72,7 @@ extension EdgeHandler {
       output.append("/mcp/")
       output.append(service.id)
     }
-    output.append("\"\r\n")
+    output.append("\", scope=\"mcp\"\r\n")
   }
 
   private func writeRPCError(_ refusal: Refusal, code: Int, id: [UInt8]?, to body: Buffer) {

@@ -24,6 +24,7 @@ final class EdgeHandler: ExchangeHandler {
   let pool: UpstreamPool
   let stores: EdgeStores
   let resolver: CredentialResolver
+  private let accessTokens: AccessTokenCheck
   let engine = SealEngine()
   let record = LoopRecord()
   let streams = StreamRegistry()
@@ -44,6 +45,7 @@ final class EdgeHandler: ExchangeHandler {
     stores = EdgeStores(
       directory: world.dataDirectory, epochs: world.epochs, named: world.namedNetworks)
     resolver = CredentialResolver(stores: stores)
+    accessTokens = AccessTokenCheck(stores: stores, issuer: world.issuer)
     services = world.firstServices
     authLane = UpstreamLane(world.authOrigin)
     billingLane = UpstreamLane(world.billingOrigin)
@@ -96,8 +98,9 @@ final class EdgeHandler: ExchangeHandler {
       let bytes = connection.input.readable
       let found = try findService(call, connection.head, in: bytes)
       service = found
-      let secret = try shownCredential(call, connection.head, in: bytes)
-      let resolved = try resolve(secret, call, found)
+      let token = AccessTokenCheck.token(call, connection.head, in: bytes)
+      let secret = try shownCredential(call, token, connection.head, in: bytes)
+      let resolved = try resolve(secret, token, call, found)
       connection.trust()
       try permit(resolved, call)
       if let due = resolved.dueAt, due <= loop.now {
@@ -148,8 +151,10 @@ final class EdgeHandler: ExchangeHandler {
 
   /// The credential that the client shows, in the path or in Authorization.
   private func shownCredential(
-    _ call: MCPCall, _ head: RequestHead, in bytes: UnsafeRawBufferPointer
+    _ call: MCPCall, _ token: UnsafeRawBufferPointer?, _ head: RequestHead,
+    in bytes: UnsafeRawBufferPointer
   ) throws(Refusal) -> CredentialSecret {
+    if let token { return CredentialSecret(accessToken: token, hashing: engine.hashing) }
     let path = head.rawPath(in: bytes)
     if let range = call.credential {
       let text = UnsafeRawBufferPointer(rebasing: path[range])
@@ -173,17 +178,22 @@ final class EdgeHandler: ExchangeHandler {
   private static let bearer = Array("bearer ".utf8)
 
   private func resolve(
-    _ secret: borrowing CredentialSecret, _ call: MCPCall, _ service: UpstreamService
+    _ secret: borrowing CredentialSecret, _ token: UnsafeRawBufferPointer?, _ call: MCPCall,
+    _ service: UpstreamService
   ) throws(Refusal) -> ResolvedCredential {
     let lookup = secret.lookup
     do throws(Refusal) {
-      let found = try resolver.find(lookup, service: service, now: loop.now)
+      let found = try resolver.find(
+        lookup, token == nil ? .secret : .accessToken, service: service, now: loop.now
+      ) { () throws(Refusal) in
+        if let token { try accessTokens.admit(token, for: service) }
+      }
       if let end = found.credential.expiresAt, end <= .now { throw .credentialRefused }
       return found
     } catch {
       if error == .credentialRefused {
         lookup.withBytes { noteBad(call, $0) }
-        endParted(lookup, secret)
+        if token == nil { endParted(lookup, secret) }
       }
       throw error
     }

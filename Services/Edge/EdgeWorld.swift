@@ -39,6 +39,8 @@ final class EdgeWorld: Sendable {
   let dataDirectory: String
   let keyEnvironment: KeyEnvironment
   let publicURL: [UInt8]
+  /// Who issues access tokens: PUBLIC_URL.
+  let issuer: String
   let dashboardURL: [UInt8]
   let authOrigin: Origin
   let billingOrigin: Origin
@@ -74,6 +76,7 @@ final class EdgeWorld: Sendable {
     self.runtime = runtime
     dataDirectory = common.dataDirectory
     keyEnvironment = KeyEnvironment(rawValue: settings.secretPrefix) ?? .live
+    issuer = common.publicURL.origin
     publicURL = Array(common.publicURL.origin.utf8)
     dashboardURL = Array("\(common.adminURLs[0].origin)/dashboard".utf8)
     authOrigin = Origin(unixPath: "\(common.runDirectory)/auth.http.sock")

@@ -55,13 +55,15 @@ extension EdgeHandler {
 
   /// The connection as it is after a wait, in which it may have been revoked.
   func standing(_ resolved: ResolvedCredential) throws(Refusal) -> ResolvedCredential {
-    try resolver.find(resolved.lookup, service: resolved.service, now: loop.now)
+    try resolver.find(
+      resolved.lookup, resolved.credential.kind, service: resolved.service, now: loop.now)
   }
 
   /// The connection as the store has it now.
   func reread(_ resolved: ResolvedCredential) throws(Refusal) -> ResolvedCredential {
     resolver.forget(resolved.lookup)
-    return try resolver.find(resolved.lookup, service: resolved.service, now: loop.now)
+    return try resolver.find(
+      resolved.lookup, resolved.credential.kind, service: resolved.service, now: loop.now)
   }
 
   /// Has the tokens renewed beside the requests that still use them; once at a time.

@@ -45,11 +45,7 @@ final class ResolvedCredential {
     dueAt = blob.dueAt.map { readAt.advanced(bySeconds: Int($0.seconds - UnixTime.now.seconds)) }
     self.lane = lane
     connectionDigest = Digest256(of: Array(credential.connectionID.text.utf8))
-    wrap = PlacedValue(
-      credential.wrap,
-      at: .credentialWrap(
-        credential: credential.credentialID.text, connection: credential.connectionID.text,
-        owner: credential.ownerID.text))
+    wrap = PlacedValue(credential.wrap, at: credential.wrapPlace)
     tokens = PlacedValue(
       blob.sealed,
       at: .tokenBlob(
@@ -65,6 +61,20 @@ final class ResolvedCredential {
   }
 }
 
+extension EdgeCredential {
+  /// Where its wrap of the data key belongs.
+  fileprivate var wrapPlace: SealContext {
+    switch kind {
+    case .secret:
+      .credentialWrap(
+        credential: credentialID.text, connection: connectionID.text, owner: ownerID.text)
+    case .accessToken:
+      .accessTokenWrap(
+        grant: credentialID.text, connection: connectionID.text, owner: ownerID.text)
+    }
+  }
+}
+
 /// Resolves credentials on one loop.
 final class CredentialResolver {
   /// How long a remembered answer is used without a look at the database.
@@ -77,13 +87,17 @@ final class CredentialResolver {
   init(stores: EdgeStores) { self.stores = stores }
 
   /// What the credential with this lookup value opens at `service`.
+  /// - Parameter admit: Looks at the credential itself when it is not remembered.
   /// - Throws: `Refusal.credentialRefused` for everything that is no live credential of the service,
   ///   `.dependencyDown` when the databases can not be read.
   func find(
-    _ lookup: Digest256, service: UpstreamService, now: Instant
+    _ lookup: Digest256, _ kind: EdgeCredentialKind, service: UpstreamService, now: Instant,
+    admit: () throws(Refusal) -> Void = {}
   ) throws(Refusal) -> ResolvedCredential {
     let known = remembered[lookup]
     if let known {
+      // What one kind opens, the bytes of another must not.
+      guard known.credential.kind == kind else { throw .credentialRefused }
       if stores.epochs.isCurrent(known.credential.mark),
         known.staleAt > now,
         known.service === service
@@ -92,7 +106,8 @@ final class CredentialResolver {
       }
       remembered[lookup] = nil
     }
-    let fresh = try read(lookup, service: service, before: known, now: now)
+    try admit()
+    let fresh = try read(lookup, kind, service: service, before: known, now: now)
     if remembered.count >= Self.rememberedMax { remembered.removeAll() }
     remembered[lookup] = fresh
     return fresh
@@ -109,7 +124,7 @@ final class CredentialResolver {
     do throws(AccountError) {
       let lookup = try stores.lookup()
       found = try resolved.lookup.withBytes { bytes throws(AccountError) in
-        try lookup.find(bytes)
+        try lookup.find(bytes, resolved.credential.kind)
       }
     } catch {
       stores.forget()
@@ -120,13 +135,16 @@ final class CredentialResolver {
   }
 
   private func read(
-    _ lookup: Digest256, service: UpstreamService, before: ResolvedCredential?, now: Instant
+    _ lookup: Digest256, _ kind: EdgeCredentialKind, service: UpstreamService,
+    before: ResolvedCredential?, now: Instant
   ) throws(Refusal) -> ResolvedCredential {
     let found: EdgeCredential?
     let blob: TokenBlob?
     do throws(AccountError) {
       let reader = try stores.lookup()
-      found = try lookup.withBytes { bytes throws(AccountError) in try reader.find(bytes) }
+      found = try lookup.withBytes { bytes throws(AccountError) in
+        try reader.find(bytes, kind)
+      }
       guard let found else { throw AccountError.notFound }
       do throws(DatabaseError) {
         blob = try stores.tokens().blob(of: found.connectionID.text)

@@ -4,11 +4,22 @@
 
 import Clocks
 import Database
+import JOSE
 import Posix
 import Vault
 
+/// What a client may show to use a connection.
+public enum EdgeCredentialKind: Sendable {
+  /// A secret URL or API key.
+  case secret
+  /// An access token of a grant.
+  case accessToken
+}
+
 /// What the edge needs to know about a credential that it was shown.
 public struct EdgeCredential: Sendable {
+  public let kind: EdgeCredentialKind
+  /// Of an access token its grant, under which its use is noted.
   public let credentialID: CredentialID
   public let connectionID: ConnectionID
   public let ownerID: UserID
@@ -58,16 +69,29 @@ public final class EdgeLookup {
     self.named = named
   }
 
-  /// The live credential with this lookup value, nil when there is none.
+  /// The live credential of a kind with this lookup value, nil when there is none.
   /// - Parameter lookup: 32 bytes.
-  public func find(_ lookup: UnsafeRawBufferPointer) throws(AccountError) -> EdgeCredential? {
+  public func find(
+    _ lookup: UnsafeRawBufferPointer, _ kind: EdgeCredentialKind = .secret
+  ) throws(AccountError) -> EdgeCredential? {
     precondition(lookup.count == Self.lookupBytes)
     let found = try epochs.marking { () throws(AccountError) -> (Fields, ConnectionID)? in
-      guard let fields = try read(lookup) else { return nil }
+      guard let fields = try read(lookup, kind) else { return nil }
       return (fields, fields.connectionID)
     }
     guard let found else { return nil }
-    return found.value.credential(mark: found.mark)
+    return found.value.credential(kind, mark: found.mark)
+  }
+
+  /// The public signing key with this name, nil when auth has none.
+  public func signingKey(_ id: String) throws(AccountError) -> P256.PublicKey? {
+    let found = try connection.one("SELECT x, y FROM signing_keys WHERE key_id = ?", [.text(id)]) {
+      (row) throws(AccountError) in (try RowReading.blob(row, 0), try RowReading.blob(row, 1))
+    }
+    guard let (x, y) = found else { return nil }
+    do throws(JOSEError) { return try P256.PublicKey(x: x, y: y) } catch {
+      throw .recordMalformed
+    }
   }
 
   /// What is left of a credential whose connection was revoked before its provider was told.
@@ -79,10 +103,35 @@ public final class EdgeLookup {
   public func stillStands(
     _ credential: EdgeCredential, lookup: UnsafeRawBufferPointer
   ) throws(AccountError) -> Bool {
-    epochs.isCurrent(credential.mark) ? true : try read(lookup) != nil
+    epochs.isCurrent(credential.mark) ? true : try read(lookup, credential.kind) != nil
   }
 
-  private func read(_ lookup: UnsafeRawBufferPointer) throws(AccountError) -> Fields? {
+  private func read(
+    _ lookup: UnsafeRawBufferPointer, _ kind: EdgeCredentialKind
+  ) throws(AccountError) -> Fields? {
+    switch kind {
+    case .secret: try readSecret(lookup)
+    case .accessToken: try readAccessToken(lookup)
+    }
+  }
+
+  private func readAccessToken(
+    _ lookup: UnsafeRawBufferPointer
+  ) throws(AccountError) -> Fields? {
+    try connection.withStatement(
+      """
+      SELECT g.id, k.id, k.user_id, k.service, k.status, k.needs_reauth_at, t.wrap, k.networks,
+        NULL, NULL, t.expires_at, k.auth_type
+      FROM oauth_access_tokens AS t JOIN oauth_grants AS g ON g.id = t.grant_id
+      JOIN connections AS k ON k.id = g.connection_id
+      WHERE t.lookup = ? AND k.revoked_at IS NULL
+      """
+    ) { (statement) throws(AccountError) -> Fields? in
+      try fields(statement, lookup)
+    }
+  }
+
+  private func readSecret(_ lookup: UnsafeRawBufferPointer) throws(AccountError) -> Fields? {
     try connection.withStatement(
       """
       SELECT c.id, k.id, k.user_id, k.service, k.status, k.needs_reauth_at, c.wrap, k.networks,
@@ -91,12 +140,18 @@ public final class EdgeLookup {
       WHERE c.lookup = ? AND c.revoked_at IS NULL AND k.revoked_at IS NULL
       """
     ) { (statement) throws(AccountError) -> Fields? in
-      do throws(DatabaseError) {
-        try statement.bind(1, borrowing: lookup)
-        guard try statement.step() else { return nil }
-      } catch { throw .database(error) }
-      return try Fields(statement.row, named: named)
+      try fields(statement, lookup)
     }
+  }
+
+  private func fields(
+    _ statement: Statement, _ lookup: UnsafeRawBufferPointer
+  ) throws(AccountError) -> Fields? {
+    do throws(DatabaseError) {
+      try statement.bind(1, borrowing: lookup)
+      guard try statement.step() else { return nil }
+    } catch { throw .database(error) }
+    return try Fields(statement.row, named: named)
   }
 
   /// One row, checked.
@@ -129,9 +184,9 @@ public final class EdgeLookup {
       isOAuth = try RowReading.text(row, 11) == AuthType.oauth.rawValue
     }
 
-    func credential(mark: EpochMark) -> EdgeCredential {
+    func credential(_ kind: EdgeCredentialKind, mark: EpochMark) -> EdgeCredential {
       EdgeCredential(
-        credentialID: credentialID, connectionID: connectionID, ownerID: ownerID,
+        kind: kind, credentialID: credentialID, connectionID: connectionID, ownerID: ownerID,
         service: service, isOAuth: isOAuth, status: status, needsReauth: needsReauth, wrap: wrap,
         connectionNetworks: connectionNetworks, credentialNetworks: credentialNetworks,
         tools: tools, expiresAt: expiresAt, mark: mark)

@@ -55,6 +55,8 @@ public enum IdentifierKind {
   public enum Session {}
   /// A re-wrapping under a new master key.
   public enum Rotation {}
+  /// What a person granted to an MCP client.
+  public enum Grant {}
 }
 
 /// Names a person.
@@ -67,3 +69,5 @@ public typealias CredentialID = Identifier<IdentifierKind.Credential>
 public typealias SessionID = Identifier<IdentifierKind.Session>
 /// Names a re-wrapping under a new master key.
 public typealias RotationID = Identifier<IdentifierKind.Rotation>
+/// Names what a person granted to an MCP client.
+public typealias GrantID = Identifier<IdentifierKind.Grant>

@@ -3,6 +3,7 @@
 
 import Clocks
 import Database
+import Vault
 
 /// Typed columns; they count from 0.
 enum RowReading {
@@ -12,6 +13,11 @@ enum RowReading {
 
   static func blob(_ row: borrowing Row, _ index: Int32) throws(AccountError) -> [UInt8] {
     do throws(DatabaseError) { return try row.blob(index) } catch { throw .database(error) }
+  }
+
+  static func digest(_ row: borrowing Row, _ index: Int32) throws(AccountError) -> Digest256 {
+    guard let digest = Digest256(try blob(row, index)) else { throw .recordMalformed }
+    return digest
   }
 
   static func integer(_ row: borrowing Row, _ index: Int32) throws(AccountError) -> Int64 {

@@ -78,6 +78,7 @@ extension Connection {
       WHERE connection_id = ? AND revoked_at IS NULL
       """, [.integer(now.seconds), .text(id.text)])
     try change("DELETE FROM claims WHERE connection_id = ?", [.text(id.text)])
+    try endGrants(of: id)
     try note(event, at: now, user: user, connection: id)
     return parting
   }

@@ -36,6 +36,7 @@ extension SQLiteAccounts: TidyStore {
       var tidied = Tidied()
       tidied.sessions = try database.change(
         "DELETE FROM sessions WHERE expires_at <= ?", [.integer(now.seconds)])
+      try database.forgetEndedGrants(now: now)
       tidied.revocations = try database.change(
         "DELETE FROM upstream_revocations WHERE settled_at <= ?",
         [.integer(now.seconds - TidyLife.settledSecondsMax)])

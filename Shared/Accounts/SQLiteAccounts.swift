@@ -124,4 +124,11 @@ enum AuditEvent: String {
   case connectionReplaced = "connection_replaced"
   case credentialAdded = "credential_added"
   case credentialRevoked = "credential_revoked"
+  case grantAdded = "grant_added"
+  case grantRevoked = "grant_revoked"
+  /// The code was shown with a wrong verifier, redirect address or resource.
+  case grantCodeMisused = "grant_code_misused"
+  /// A code or an outlived refresh token was shown again: a copy is in other hands.
+  case grantCodeReused = "grant_code_reused"
+  case grantTokenReused = "grant_token_reused"
 }

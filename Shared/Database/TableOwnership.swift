@@ -29,6 +29,10 @@ public struct TableOwnership: Sendable {
     "parted_wraps": TableOwnership([.auth]),
     "upstream_revocations": TableOwnership([.auth]),
     "key_rotations": TableOwnership([.auth]),
+    "oauth_clients": TableOwnership([.auth]),
+    "oauth_grants": TableOwnership([.auth]),
+    "oauth_access_tokens": TableOwnership([.auth]),
+    "signing_keys": TableOwnership([.auth]),
 
     // bindery.sqlite, written by the edge
     "credential_use": TableOwnership([.edge], erasers: [.auth]),

@@ -12,11 +12,25 @@ public struct Claims: Equatable, Sendable {
   public var expiry: UnixTime
   /// The session or grant that the token belongs to.
   public var session: String
+  /// The client and the scope of an access token (RFC 9068 section 2.2); nil in other tokens.
+  public var access: Access?
+
+  /// What an access token says beyond the rest.
+  public struct Access: Equatable, Sendable {
+    public var clientID: String
+    public var scope: String
+
+    /// A client and what it may do.
+    public init(clientID: String, scope: String) {
+      self.clientID = clientID
+      self.scope = scope
+    }
+  }
 
   /// Claims with every member named.
   public init(
     issuer: String, subject: String, audience: String, issuedAt: UnixTime, expiry: UnixTime,
-    session: String
+    session: String, access: Access? = nil
   ) {
     self.issuer = issuer
     self.subject = subject
@@ -24,6 +38,7 @@ public struct Claims: Equatable, Sendable {
     self.issuedAt = issuedAt
     self.expiry = expiry
     self.session = session
+    self.access = access
   }
 
   /// What a verifier insists on.
@@ -73,21 +88,33 @@ public struct Claims: Equatable, Sendable {
     self.init(
       issuer: issuer, subject: subject, audience: audiences[0],
       issuedAt: UnixTime(seconds: issuedAt), expiry: UnixTime(seconds: expiry),
-      session: members.string("sid") ?? "")
+      session: members.string("sid") ?? "", access: Access(members))
   }
 
   /// The claims as a JSON object. Members hold origins and identifiers, which need no escape.
   public func encode(tokenID: String) -> [UInt8] {
-    for text in [issuer, subject, audience, session, tokenID] {
+    let access = access.map { [$0.clientID, $0.scope] } ?? []
+    for text in [issuer, subject, audience, session, tokenID] + access {
       precondition(
         text.utf8.allSatisfy {
-          $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
+          $0 >= 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
         }, "a claim that needs escaping")
     }
+    let more = self.access.map { #","client_id":"\#($0.clientID)","scope":"\#($0.scope)""# } ?? ""
     let text = """
       {"iss":"\(issuer)","sub":"\(subject)","aud":"\(audience)","iat":\(issuedAt.seconds),\
-      "exp":\(expiry.seconds),"sid":"\(session)","jti":"\(tokenID)"}
+      "exp":\(expiry.seconds),"sid":"\(session)","jti":"\(tokenID)"\(more)}
       """
     return Array(text.utf8)
+  }
+}
+
+extension Claims.Access {
+  /// Both or neither: an access token of ours has both.
+  fileprivate init?(_ members: JSONMembers) {
+    guard let clientID = members.string("client_id"), let scope = members.string("scope"),
+      !clientID.isEmpty
+    else { return nil }
+    self.init(clientID: clientID, scope: scope)
   }
 }

@@ -105,7 +105,8 @@ public struct SigningKeys: Sendable {
 
   /// A token of `type` with `claims`, signed by the active key.
   public func sign(_ claims: Claims, type: TokenType) -> String {
-    let tokenID = Base64URL.encode(Randomness.bytes(count: 16))
+    // What an access token opens hangs on its being unknown: 256 bits of it are chance.
+    let tokenID = Base64URL.encode(Randomness.bytes(count: type == .access ? 32 : 16))
     return CompactJWS.sign(claims.encode(tokenID: tokenID), type: type, by: active)
   }
 
@@ -114,11 +115,27 @@ public struct SigningKeys: Sendable {
   public func verify(
     _ text: String, type: TokenType, expectation: Claims.Expectation, now: UnixTime
   ) throws(JOSEError) -> Claims {
+    try CompactJWS.verify(text, type: type, expectation: expectation, now: now) { publicKey($0) }
+  }
+
+  /// The public halves with their names, the one that signs last.
+  public var publicKeys: [(keyID: String, key: P256.PublicKey)] {
+    keys.map { ($0.keyID, $0.privateKey.publicKey) }
+  }
+}
+
+extension CompactJWS {
+  /// The claims of `text`, when it is a token of `type` that meets `expectation` at `now` and that
+  /// the key signed which `find` has under its name.
+  public static func verify(
+    _ text: String, type: TokenType, expectation: Claims.Expectation, now: UnixTime,
+    key find: (String) -> P256.PublicKey?
+  ) throws(JOSEError) -> Claims {
     let parts = try CompactJWS.Parts(parsing: text)
     guard parts.header.type.map({ $0.utf8.elementsEqual(type.rawValue.utf8) }) == true else {
       throw .typeRefused
     }
-    guard let key = parts.header.keyID.flatMap({ publicKey($0) }) else { throw .keyUnknown }
+    guard let key = parts.header.keyID.flatMap({ find($0) }) else { throw .keyUnknown }
     return try Claims(checking: parts.verified(by: key), against: expectation, now: now)
   }
 }

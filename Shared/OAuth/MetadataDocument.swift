@@ -69,6 +69,9 @@ struct MetadataDocument {
     }
   }
 
+  /// Whether there is such a member, whatever it is.
+  func has(_ name: StaticText) -> Bool { values[name.description] != nil }
+
   func requiredText(_ name: StaticText) throws(DocumentFault) -> String {
     guard let text = try text(name) else { throw .missing(name) }
     return text

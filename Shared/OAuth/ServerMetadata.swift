@@ -65,7 +65,7 @@ public struct ServerMetadata: Sendable, Equatable {
 
 extension OAuthRules.ClientAuthentication {
   /// The name of RFC 7591 section 2.
-  var methodName: String {
+  public var methodName: String {
     switch self {
     case .none: "none"
     case .basic: "client_secret_basic"
@@ -74,7 +74,7 @@ extension OAuthRules.ClientAuthentication {
   }
 
   /// The way that RFC 7591 names so, or nil.
-  init?(methodName: String) {
+  public init?(methodName: String) {
     guard
       let way = Self.allCases.first(where: { $0.methodName.utf8.elementsEqual(methodName.utf8) })
     else { return nil }

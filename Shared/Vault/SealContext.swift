@@ -44,6 +44,29 @@ public struct SealContext: Sendable {
       generation: 0)
   }
 
+  /// The data key of a connection as an authorization code carries it.
+  public static func codeWrap(grant: String, connection: String, owner: String) -> SealContext {
+    SealContext(
+      table: "oauth_grants", field: "code_wrap", row: grant, connection: connection, owner: owner,
+      generation: 0)
+  }
+
+  /// The data key of a connection as a grant's refresh token carries it.
+  public static func refreshWrap(grant: String, connection: String, owner: String) -> SealContext {
+    SealContext(
+      table: "oauth_grants", field: "refresh_wrap", row: grant, connection: connection,
+      owner: owner, generation: 0)
+  }
+
+  /// The data key of a connection as an access token carries it.
+  public static func accessTokenWrap(
+    grant: String, connection: String, owner: String
+  ) -> SealContext {
+    SealContext(
+      table: "oauth_access_tokens", field: "wrap", row: grant, connection: connection,
+      owner: owner, generation: 0)
+  }
+
   /// The data key of a managed connection, sealed under a master key.
   public static func managedWrap(connection: String, owner: String) -> SealContext {
     SealContext(

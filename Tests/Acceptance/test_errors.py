@@ -92,6 +92,7 @@ def test_no_credential_gets_the_way_to_one(method, system, alpha):
     assert answer.status == 401
     value = challenge(answer, "alpha")
     assert f'resource_metadata="{system.origin}/.well-known' in value and "error=" not in value
+    assert value.endswith(', scope="mcp"')
     assert not alpha.connections
 
 

@@ -100,7 +100,7 @@ final class APIFixture: Sendable {
     api = AuthAPI(
       AuthAPI.Parts(
         settings: settings, accounts: accounts, tokens: tokens,
-        signingKeys: try SigningKeys(file: SigningKeys.generateFile()),
+        signingKeys: CurrentSigningKeys(try SigningKeys(file: SigningKeys.generateFile())),
         keys: keys, epochs: epochs,
         catalogue: CurrentCatalogue(settings.catalogue), check: ScriptedCheck(), fetch: web,
         shredder: shredder, revoker: revoker, spawn: { work in Task { await work() } },

@@ -22,6 +22,7 @@ struct AuthAPI: RequestHandler {
   private let connections: ConnectionRoutes
   private let disconnect: DisconnectRoute
   private let credentials: CredentialRoutes
+  private let authorizationServer: AuthorizationServerRoutes
   private let catalogue: CurrentCatalogue
   private let keys: KeyAgent
   private let clients: ClientAddress
@@ -34,7 +35,7 @@ struct AuthAPI: RequestHandler {
     let settings: AuthSettings
     let accounts: SQLiteAccounts
     let tokens: DatabaseThread
-    let signingKeys: SigningKeys
+    let signingKeys: CurrentSigningKeys
     let keys: KeyAgent
     let epochs: RevocationEpochs
     let catalogue: CurrentCatalogue
@@ -75,8 +76,12 @@ struct AuthAPI: RequestHandler {
     disconnect = DisconnectRoute(
       connections: parts.accounts, epochs: parts.epochs, keys: parts.keys, farewell: farewell)
     credentials = CredentialRoutes(
-      connections: parts.accounts, epochs: parts.epochs, keys: parts.keys, urls: urls,
+      connections: parts.accounts, grants: parts.accounts, epochs: parts.epochs, keys: parts.keys,
+      urls: urls,
       named: named)
+    authorizationServer = AuthorizationServerRoutes(
+      parts, signIn: signIn, authentication: authentication, connect: connect,
+      authorize: oauth.authorize)
     catalogue = parts.catalogue
     keys = parts.keys
     clients = ClientAddress(trusted: settings.trustedProxies)
@@ -90,6 +95,12 @@ struct AuthAPI: RequestHandler {
     let request = clients.resolve(request)
     var response: Response
     var served: Route?
+    if let path = AuthorizationServerRoutes.Path(request.path) {
+      response = await authorizationServer.respond(path, request, now: .now)
+      complete(&response)
+      note(request, path.label, response, start)
+      return response
+    }
     if request.method == .options {
       response = origins.preflight(request)
     } else {
@@ -100,13 +111,18 @@ struct AuthAPI: RequestHandler {
       } catch { response = refuse(error) }
       response.fields += origins.fields(for: request)
     }
-    response.fields += commonFields
-    if !response.fields.contains(where: { $0.name == "cache-control" }) {
-      response.fields.append(("cache-control", "no-store"))
+    complete(&response)
+    note(request, served?.label ?? "none", response, start)
+    return response
+  }
+
+  /// Adds the fields that all answers have, unless they say otherwise, and counts the answer.
+  private func complete(_ response: inout Response) {
+    for field in commonFields + [(name: "cache-control", value: "no-store")]
+    where !response.fields.contains(where: { $0.name == field.name }) {
+      response.fields.append(field)
     }
     requests[StatusClass(status: response.status)].add()
-    note(request, served, response, start)
-    return response
   }
 
   /// An unknown route is known as unknown only to those who signed in.
@@ -196,7 +212,7 @@ struct AuthAPI: RequestHandler {
       fields: [
         (name: "content-type", value: "application/jwk-set+json"),
         (name: "cache-control", value: "public, max-age=300"),
-      ], body: authentication.keys.publicSet)
+      ], body: authentication.keys.value.publicSet)
   }
 
   // MARK: What all answers carry
@@ -229,10 +245,10 @@ struct AuthAPI: RequestHandler {
   }
 
   private func note(
-    _ request: Request, _ route: Route?, _ response: Response, _ start: Instant
+    _ request: Request, _ label: StaticString, _ response: Response, _ start: Instant
   ) {
     let took = LogValue.duration(start.duration(to: .now))
-    let name = LogValue.literal(route?.label ?? "none")
+    let name = LogValue.literal(label)
     let client = request.client.map { LogValue.text(.network(of: $0)) } ?? "none"
     let status = LogValue.count(response.status)
     let fields: KeyValuePairs<StaticString, LogValue> = [

@@ -40,6 +40,11 @@ struct CookieField: Sendable {
       publicURL: publicURL)
   }
 
+  /// The cookie that binds a sign-in form of ours to the browser that was shown it.
+  static func page(publicURL: WebURL) -> CookieField {
+    CookieField("bindery_page", .strict, secondsMax: 3600, publicURL: publicURL)
+  }
+
   /// The field that gives the cookie to the browser.
   func set(_ value: String) -> (name: String, value: String) {
     ("set-cookie", "\(name)=\(value)\(attributes); Max-Age=\(secondsMax)")

@@ -9,11 +9,13 @@ import HTTPServer
 struct OriginPolicy: Sendable {
   private let readers: [String]
   private let writers: [String]
+  private let own: String
 
   /// `admin` may read and write, `own` needs no CORS and may write.
   init(admin: [WebURL], own: WebURL) {
     readers = admin.map(\.origin)
     writers = readers + [own.origin]
+    self.own = own.origin
   }
 
   private static func contains(_ list: [String], _ origin: String) -> Bool {
@@ -31,6 +33,16 @@ struct OriginPolicy: Sendable {
   /// Whether a request that brings no cookie may set one: without an Origin it is no page's.
   func admitsSignIn(_ request: Request) -> Bool {
     request.fieldCount("origin") == 0 || admitsChange(request)
+  }
+
+  /// Whether a form of our own pages may have sent this. Under our policy of no referrer browsers
+  /// write `null`, which others can, too: the token in the form is what proves it.
+  func admitsOwn(_ request: Request) -> Bool {
+    guard request.fieldCount("origin") > 0 else { return true }
+    guard request.fieldCount("origin") == 1, let origin = request.field("origin") else {
+      return false
+    }
+    return origin.utf8.elementsEqual(own.utf8) || origin.utf8.elementsEqual("null".utf8)
   }
 
   /// The fields that let the page at the request's origin read the answer.

@@ -48,7 +48,22 @@ struct AuthorizeRoute: Sendable {
     let mode = try mode(body.keyStorageMode, replaced)
     guard mode == .zeroKnowledge || keys.isManagedOn else { throw .managedModeOff }
     if replaced == nil { try await checkLimit(caller) }
+    let begun = try await begin(
+      provider, rules, mode: mode, replacing: replaced?.id, returnTo: page, of: caller.user.id,
+      for: request, now: now)
+    var response = Response.json(JSONText.object([("url", .string(begun.url))]).bytes)
+    response.fields.append(begun.cookie)
+    return response
+  }
 
+  /// Prepares the way to the provider: its address, and the cookie that binds the state to the
+  /// browser of `request`.
+  /// - Parameter page: The page of ours that the person comes back to.
+  func begin(
+    _ provider: Provider, _ rules: OAuthRules, mode: KeyStorageMode, replacing: ConnectionID?,
+    returnTo page: String, of user: UserID, for request: Request, now: UnixTime
+  ) async throws(Refusal) -> (url: String, cookie: (name: String, value: String)) {
+    guard mode == .zeroKnowledge || keys.isManagedOn else { throw .managedModeOff }
     let found = try await find(provider)
     let client = try await clients.client(for: provider, at: found, now: now)
     let verifier = found.server.usesPKCE ? Base64URL.encode(Randomness.bytes(count: 64)) : nil
@@ -60,20 +75,18 @@ struct AuthorizeRoute: Sendable {
     guard
       let sealed = TicketBox.seal(
         secrets, under: state,
-        at: .pendingAuthorization(state: key.state, owner: caller.user.id.text))
+        at: .pendingAuthorization(state: key.state, owner: user.text))
     else { throw .failed }
     do throws(AccountError) {
       try await authorizations.addAuthorization(
         PendingAuthorization(
-          userID: caller.user.id, service: provider.id, keyStorageMode: mode,
-          replaces: replaced?.id, returnTo: page, sealed: sealed), key: key, now: now)
+          userID: user, service: provider.id, keyStorageMode: mode, replaces: replacing,
+          returnTo: page, sealed: sealed), key: key, now: now)
     } catch { throw Refusal(error) }
     let url = AuthorizationURL(
       service: found, rules: rules, clientID: client.identity.id,
       redirectURI: clients.document.redirectURI, state: state.makeText(), verifier: verifier)
-    var response = Response.json(JSONText.object([("url", .string(url.text))]).bytes)
-    response.fields.append(cookie.set(browser.makeText()))
-    return response
+    return (url.text, cookie.set(browser.makeText()))
   }
 
   private func find(_ provider: Provider) async throws(Refusal) -> DiscoveredService {

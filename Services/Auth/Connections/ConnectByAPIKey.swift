@@ -30,7 +30,39 @@ struct ConnectByAPIKey: Sendable {
     guard mode == .zeroKnowledge || keys.isManagedOn else { throw .managedModeOff }
     let label = try body.admittedLabel()
     let networks = try NetworksField.admit(body.networks, named)
-    let key = APIKey(body.apiKey)
+    let made = try await connect(
+      provider, rules, apiKey: body.apiKey,
+      Choices(mode: mode, label: label, networks: networks), of: caller.user.id, now: now)
+    return .json(
+      status: 201,
+      JSONText.object([
+        ("connection", JSONText(made.connection)),
+        ("secret_url", .string(urls.url(made.shown, service: provider.id))),
+        ("api_key", .string(made.shown.apiKey)),
+      ]).bytes)
+  }
+
+  /// What the person chose beside the key.
+  struct Choices {
+    var mode: KeyStorageMode
+    var label = ""
+    var networks: NetworkPolicy?
+  }
+
+  /// A fresh connection and its first credential.
+  struct Made {
+    let connection: ConnectionRecord
+    let credential: CredentialID
+    let shown: ShownCredential
+  }
+
+  /// Tries the key and makes the connection.
+  func connect(
+    _ provider: Provider, _ rules: APIKeyRules, apiKey: String, _ choices: Choices,
+    of user: UserID, now: UnixTime
+  ) async throws(Refusal) -> Made {
+    guard choices.mode == .zeroKnowledge || keys.isManagedOn else { throw .managedModeOff }
+    let key = APIKey(apiKey)
     guard let header = key.withBytes({ rules.headerValue(key: $0) }) else {
       throw .bodyInvalid(.apiKey)
     }
@@ -39,12 +71,12 @@ struct ConnectByAPIKey: Sendable {
     let id = ConnectionID.random()
     let credential = CredentialID.random()
     let made = try keys.makeKeys(
-      sealing: key.tokenSet(), connection: id, owner: caller.user.id, credential: credential,
-      managed: mode == .managed)
+      sealing: key.tokenSet(), connection: id, owner: user, credential: credential,
+      managed: choices.mode == .managed)
     try await tokens.insertFirst(made.blob, of: id, now: now)
     let record = ConnectionRecord(
-      id: id, userID: caller.user.id, service: provider.id, label: label, authType: .apiKey,
-      keyStorageMode: mode, networks: networks, createdAt: now)
+      id: id, userID: user, service: provider.id, label: choices.label, authType: .apiKey,
+      keyStorageMode: choices.mode, networks: choices.networks, createdAt: now)
     do throws(AccountError) {
       let written = try await connections.addConnection(
         record, serviceName: provider.name, managedWrap: made.managedWrap,
@@ -52,13 +84,7 @@ struct ConnectByAPIKey: Sendable {
           record: CredentialRecord(
             id: credential, connectionID: id, name: "First credential", createdAt: now),
           lookup: made.lookup, wrap: made.wrap))
-      return .json(
-        status: 201,
-        JSONText.object([
-          ("connection", JSONText(written)),
-          ("secret_url", .string(urls.url(made.shown, service: provider.id))),
-          ("api_key", .string(made.shown.apiKey)),
-        ]).bytes)
+      return Made(connection: written, credential: credential, shown: made.shown)
     } catch { throw Refusal(error) }
   }
 }

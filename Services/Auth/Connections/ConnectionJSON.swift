@@ -29,6 +29,16 @@ extension JSONText {
     ]
   }
 
+  /// What a program was granted, in the list of what opens a connection.
+  init(_ grant: GrantRecord) {
+    self = [
+      "id": .string(grant.id.text), "name": .string(grant.clientName), "networks": nil,
+      "tools": nil, "created_at": Timestamp.json(grant.createdAt),
+      "expires_at": Timestamp.json(grant.expiresAt),
+      "last_used_at": Timestamp.json(grant.lastUsedAt), "client_id": .string(grant.clientID),
+    ]
+  }
+
   init(_ activity: ActivityRecord) {
     self = [
       "at": .string(Timestamp.text(milliseconds: activity.atMilliseconds)),

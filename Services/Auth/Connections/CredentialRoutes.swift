@@ -9,6 +9,7 @@ import HTTPServer
 /// The routes under /api/connections/{id}/credentials.
 struct CredentialRoutes: Sendable {
   let connections: any ConnectionStore
+  let grants: any GrantStore
   let epochs: RevocationEpochs
   let keys: KeyAgent
   let urls: SecretURLs
@@ -17,8 +18,10 @@ struct CredentialRoutes: Sendable {
   func list(_ id: String, _ caller: Caller) async throws(Refusal) -> Response {
     guard let id = ConnectionID(id) else { throw .notFound }
     do throws(AccountError) {
-      let all = try await connections.credentials(of: id, user: caller.user.id)
-      return .json(JSONText.object([("credentials", .array(all.map { JSONText($0) }))]).bytes)
+      let secrets = try await connections.credentials(of: id, user: caller.user.id)
+      let given = try await grants.grants(of: id, user: caller.user.id, now: .now)
+      let all = secrets.map { JSONText($0) } + given.map { JSONText($0) }
+      return .json(JSONText.object([("credentials", .array(all))]).bytes)
     } catch { throw Refusal(error) }
   }
 
@@ -79,9 +82,15 @@ struct CredentialRoutes: Sendable {
     guard let id = ConnectionID(id), let credential = CredentialID(credential) else {
       throw .notFound
     }
+    let user = caller.user.id
     do throws(AccountError) {
-      try await connections.revokeCredential(
-        credential, of: id, user: caller.user.id, now: now)
+      // What a program was granted stands in the same list and ends in the same way.
+      do throws(AccountError) {
+        try await connections.revokeCredential(credential, of: id, user: user, now: now)
+      } catch {
+        guard error == .notFound, let grant = GrantID(credential.text) else { throw error }
+        try await grants.revokeGrant(grant, of: id, user: user, now: now)
+      }
     } catch { throw Refusal(error) }
     epochs.bump(id)
     return .json(JSONText.object([("success", true)]).bytes)

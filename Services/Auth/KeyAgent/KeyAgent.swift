@@ -114,7 +114,8 @@ final class KeyAgent: Sendable {
     return FurtherKeys(lookup: secret.lookup.bytes, wrap: wrap, shown: show(secret))
   }
 
-  private func open(
+  /// The data key that `source` opens.
+  func open(
     _ source: Source, _ connection: ConnectionID, _ owner: UserID, _ engine: SealEngine
   ) throws(Refusal) -> DataKey {
     var key: DataKey?

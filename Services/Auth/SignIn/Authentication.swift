@@ -21,7 +21,7 @@ struct Authentication: Sendable {
   static let accessSeconds: Int64 = 900
 
   let sessions: any SessionStore
-  let keys: SigningKeys
+  let keys: CurrentSigningKeys
   let issuer: String
   let cookie: CookieField
   let origins: OriginPolicy
@@ -47,7 +47,7 @@ struct Authentication: Sendable {
   private func caller(token: String, now: UnixTime) async throws(Refusal) -> Caller? {
     let claims: Claims
     do throws(JOSEError) {
-      claims = try keys.verify(
+      claims = try keys.value.verify(
         token, type: .session, expectation: .init(issuer: issuer, audience: Self.audience),
         now: now)
     } catch { return nil }
@@ -74,7 +74,7 @@ struct Authentication: Sendable {
 
   /// A fresh access token for a session.
   func makeAccessToken(for user: User, session: SessionID, now: UnixTime) -> String {
-    keys.sign(
+    keys.value.sign(
       Claims(
         issuer: issuer, subject: user.id.text, audience: Self.audience, issuedAt: now,
         expiry: now.advanced(bySeconds: Self.accessSeconds), session: session.text),

@@ -14,7 +14,8 @@ final class SignIn: Sendable {
   private let authentication: Authentication
   private let passwords = PasswordChecker()
   private let throttle = Mutex(SignInThrottle())
-  private let isOn: Bool
+  /// Whether there are accounts with a password.
+  let isOn: Bool
   private let usersMax: Int64?
   private let newUser: NewUserNotice?
 
@@ -63,6 +64,24 @@ final class SignIn: Sendable {
   /// POST /api/auth/login
   func login(_ request: Request, now: UnixTime) async throws(Refusal) -> Response {
     let (email, text) = try read(request)
+    let (user, tokens) = try await open(email, text, for: request, now: now)
+    return answer(
+      200, user: user, session: tokens.session, refreshToken: tokens.refreshToken,
+      cookie: tokens.cookie, now: now)
+  }
+
+  /// Signs somebody in on a page of ours.
+  /// - Throws: `signInRefused`, `tooManyAttempts`, `overloaded`.
+  func enter(
+    email: String, password: String, for request: Request, now: UnixTime
+  ) async throws(Refusal) -> SessionTokens {
+    guard isOn else { throw .localAccountsOff }
+    return try await open(EmailAddress(email), password, for: request, now: now).tokens
+  }
+
+  private func open(
+    _ email: EmailAddress?, _ text: String, for request: Request, now: UnixTime
+  ) async throws(Refusal) -> (user: User, tokens: SessionTokens) {
     guard let email, let password = PasswordRules.admitTried(text) else { throw .signInRefused }
     try attempt(email.key, request)
     let found: (user: User, password: StoredPassword)?
@@ -77,10 +96,7 @@ final class SignIn: Sendable {
         try await users.replacePassword(
           of: found.user.id, old: found.password, new: upgrade, now: now)
       }
-      let tokens = try await sessions.openSession(of: found.user.id, now: now)
-      return answer(
-        200, user: found.user, session: tokens.session, refreshToken: tokens.refreshToken,
-        cookie: tokens.cookie, now: now)
+      return (found.user, try await sessions.openSession(of: found.user.id, now: now))
     } catch { throw Refusal(error) }
   }
 

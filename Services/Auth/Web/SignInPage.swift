@@ -1,0 +1,43 @@
+// The page that asks a person who they are, on the way from an MCP client. It names the client in its
+// own words, so that nobody types a password for a program that they did not start.
+
+import HTTPServer
+
+/// The sign-in form.
+struct SignInPage {
+  let client: String
+  let service: String?
+  /// Proof that the form was shown to this browser.
+  let formToken: String
+  let isOn: Bool
+  /// The page's own address, to come back to it over a link of ours.
+  let here: String
+  /// Why it is shown again.
+  var problem: String?
+
+  func response(status: Int) -> Response {
+    let problem: HTMLText = self.problem.map { "<p class=\"warning\">\($0)</p>" } ?? ""
+    let service: HTMLText = self.service.map { " to use <strong>\($0)</strong>" } ?? ""
+    guard isOn else {
+      return Page.response(
+        status: status, title: "Sign in",
+        """
+        \(problem)<p>Sign in at the dashboard first, then <a href="\(here)">come back</a>.</p>
+        """)
+    }
+    return Page.response(
+      status: status, title: "Sign in",
+      """
+      \(problem)<p><strong>\(client)</strong> asks\(service) in your name.</p>
+      <form method="post">
+      <input type="hidden" name="form_token" value="\(formToken)">
+      <label>E-mail address <input type="email" name="email" autocomplete="username" required>
+      </label>
+      <label>Password <input type="password" name="password" autocomplete="current-password"
+      required></label>
+      <button type="submit">Sign in</button>
+      </form>
+      <p><small>Signed in here already? <a href="\(here)">Go on</a>.</small></p>
+      """)
+  }
+}

@@ -119,14 +119,16 @@ public final class ServerConnection {
           return .refused(error)
         }
       }
-      if timer.fired { return isIdle ? .closed : .tooSlow }
       if isCut || (isDraining && isIdle) { return .closed }
-      guard stream.canRead else { break }
-      switch stream.read(into: roomyInput()) {
-      case .bytes: continue
-      case .wouldBlock: break
-      case .end, .failed: return .closed
+      if stream.canRead {
+        switch stream.read(into: roomyInput()) {
+        case .bytes: continue
+        case .wouldBlock: break
+        case .end, .failed: return .closed
+        }
       }
+      // After reading: a loop that overslept finds bytes that came in time.
+      if timer.fired { return isIdle ? .closed : .tooSlow }
       break
     }
     releaseBuffers()

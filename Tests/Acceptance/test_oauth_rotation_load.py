@@ -138,7 +138,7 @@ def test_rotation_and_refreshes_and_kills_together_lose_nothing(own_provider, ow
     dice = random.Random(f"{seed}/load")
     provider = own_provider(Rules("leeway", grace=600, life=float(LIFE)))
     system = own_system({"EDGE_THREADS": "2"},
-                        [oauth_service("own", provider, {"max_per_second": 1000})])
+                        [oauth_service("own", provider, {"max_per_second": 2 * RATE})])
     keys = Keys(system)
     connections = seeded(system, keys, provider)
     until(lambda: len(provider.refreshes) > min(COUNT, 100) / 2, 120, "the refreshes to begin")

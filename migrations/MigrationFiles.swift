@@ -27,5 +27,6 @@ public struct MigrationFile: Sendable {
     MigrationFile(name: "0008_suspension", text: PackageResources._008_suspension_sql),
     MigrationFile(
       name: "0009_authorization_server", text: PackageResources._009_authorization_server_sql),
+    MigrationFile(name: "0010_keys", text: PackageResources._010_keys_sql),
   ]
 }

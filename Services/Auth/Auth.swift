@@ -100,6 +100,7 @@ struct Auth: ServiceBody {
     KeyCalls(keys: keys, store: accounts, rotator: rotator, reload: keyReload)
       .answer(in: &handlers)
     DataKeyCalls(partings: accounts, keys: keys, log: runtime.log).answer(in: &handlers)
+    ProgramKeyCalls(store: accounts, keys: keys, log: runtime.log).answer(in: &handlers)
     Tidying(store: accounts, epochs: epochs, shredder: parts.shredder, log: runtime.log)
       .answer(in: &handlers)
     try await runtime.answerCalls(handlers)

@@ -56,13 +56,15 @@ struct Edge: ServiceBody {
         runDirectory: runtime.settings.common.runDirectory, forWriting: false)
     } catch { throw .service("epochs_not_mapped") }
     let scheduler = runtime.reach(.scheduler)
-    let peers = [runtime.reach(.auth), scheduler, runtime.reach(.billing)]
+    let auth = runtime.reach(.auth)
+    let peers = [auth, scheduler, runtime.reach(.billing)]
     let database = try await runtime.openDatabase(.bindery, as: .database)
     let loops = try makeLoops(settings.threads)
     let options = try listenOptions(settings, tls)
     let world = EdgeWorld(
       settings, runtime: runtime, listening: options.addresses, epochs: epochs,
-      clientTLS: clientTLS, activity: ActivityStore(database), scheduler: scheduler)
+      clientTLS: clientTLS, activity: ActivityStore(database), scheduler: scheduler,
+      auth: auth)
     await world.restoreBlocks()
     let server: WebServer
     do throws(Errno) {

@@ -17,14 +17,23 @@ extension EdgeHandler {
     let keepAlive = connection.head.keepAlive
     let isHead = connection.head.method == .head
     let waits = connection.headBytes > 0 && connection.head.expectsContinue
+    let reader = reader(of: connection)
     if connection.headBytes > 0 { connection.consumeHead() }
     if body == nil && !waits { body = try? await connection.collectBody() }
     let persists = keepAlive && connection.mayContinue && !Self.closes(refusal)
     let id = refusal.code == nil ? nil : body.flatMap { $0.withUnsafeBytes { JSONRPCPeek($0).id } }
     writeAnswer(
       refusal, form: form, service: service, id: id, persists: persists, isHead: isHead,
-      to: connection)
+      reader: reader, to: connection)
     return await connection.flush() && persists
+  }
+
+  /// The dashboard's page that asked for one of auth's routes.
+  private func reader(of connection: ServerConnection) -> Int? {
+    guard connection.headBytes > 0 else { return nil }
+    let bytes = connection.input.readable
+    guard case .auth = Route(path: connection.head.rawPath(in: bytes)) else { return nil }
+    return world.reader(of: connection.head, in: bytes)
   }
 
   private static func closes(_ refusal: Refusal) -> Bool {
@@ -34,7 +43,7 @@ extension EdgeHandler {
   /// Writes the answer into the connection's output.
   func writeAnswer(
     _ refusal: Refusal, form: CredentialForm, service: UpstreamService?, id: [UInt8]?,
-    persists: Bool, isHead: Bool = false, to connection: ServerConnection
+    persists: Bool, isHead: Bool = false, reader: Int? = nil, to connection: ServerConnection
   ) {
     let body = Buffer(pool: loop.buffers)
     if let code = refusal.code {
@@ -54,6 +63,7 @@ extension EdgeHandler {
     case .methodNotAllowed: output.append("allow: GET, POST, DELETE\r\n")
     default: break
     }
+    if let reader { world.writeReader(reader, to: output) }
     output.append(field: "content-length", decimal: UInt64(body.count))
     output.append("x-content-type-options: nosniff\r\n")
     output.append(persists ? "\r\n" : "connection: close\r\n\r\n")

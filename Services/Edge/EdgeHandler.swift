@@ -28,6 +28,7 @@ final class EdgeHandler: ExchangeHandler {
   let engine = SealEngine()
   let record = LoopRecord()
   let streams = StreamRegistry()
+  let unwraps = Unwraps()
   /// Revoked connections whose providers are being told.
   var partings: Set<String> = []
   /// The catalogue as it is now; see `Edge.reload`.
@@ -99,20 +100,31 @@ final class EdgeHandler: ExchangeHandler {
       let found = try findService(call, connection.head, in: bytes)
       service = found
       let token = AccessTokenCheck.token(call, connection.head, in: bytes)
-      let secret = try shownCredential(call, token, connection.head, in: bytes)
-      let resolved = try resolve(secret, token, call, found)
-      connection.trust()
-      try permit(resolved, call)
-      if let due = resolved.dueAt, due <= loop.now {
-        guard resolved.secondsLeft(at: .now) > Self.secondsToSpare else {
-          return RenewFirst(call, resolved, secret: secret, on: connection, handler: self)
-        }
-        renewBeside(resolved, key: try unwrap(resolved, secret).base64URL)
+      guard let secret = try shownCredential(call, token, connection.head, in: bytes) else {
+        return try begin(call, byKeyAt: found, connection)
       }
-      return try prepare(resolved, secret, call, connection)
+      let resolved = try resolve(secret, token, call, found)
+      return try proceed(resolved, secret, call, connection)
     } catch {
       return refusal(error, form: call.form, service: service, on: connection)
     }
+  }
+
+  /// What follows once it is known what the credential opens.
+  @inline(__always)
+  func proceed(
+    _ resolved: ResolvedCredential, _ secret: consuming CredentialSecret, _ call: MCPCall,
+    _ connection: ServerConnection
+  ) throws(Refusal) -> any Exchange {
+    connection.trust()
+    try permit(resolved, call)
+    if let due = resolved.dueAt, due <= loop.now {
+      guard resolved.secondsLeft(at: .now) > Self.secondsToSpare else {
+        return RenewFirst(call, resolved, secret: secret, on: connection, handler: self)
+      }
+      renewBeside(resolved, key: try unwrap(resolved, secret).base64URL)
+    }
+    return try prepare(resolved, secret, call, connection)
   }
 
   /// With more left, a request goes on with the old token while it is renewed.
@@ -149,11 +161,12 @@ final class EdgeHandler: ExchangeHandler {
     return service
   }
 
-  /// The credential that the client shows, in the path or in Authorization.
+  /// The connection's credential that the client shows, in the path or in Authorization; nil when it
+  /// shows a program's key.
   private func shownCredential(
     _ call: MCPCall, _ token: UnsafeRawBufferPointer?, _ head: RequestHead,
     in bytes: UnsafeRawBufferPointer
-  ) throws(Refusal) -> CredentialSecret {
+  ) throws(Refusal) -> CredentialSecret? {
     if let token { return CredentialSecret(accessToken: token, hashing: engine.hashing) }
     let path = head.rawPath(in: bytes)
     if let range = call.credential {
@@ -171,7 +184,10 @@ final class EdgeHandler: ExchangeHandler {
     guard
       let secret = CredentialSecret(
         apiKey: key, of: world.keyEnvironment, hashing: engine.hashing)
-    else { try refuseCredential(call, key) }
+    else {
+      if ProgramKeyKind(of: key) != nil { return nil }
+      try refuseCredential(call, key)
+    }
     return secret
   }
 
@@ -199,7 +215,7 @@ final class EdgeHandler: ExchangeHandler {
     }
   }
 
-  private func refuseCredential(
+  func refuseCredential(
     _ call: MCPCall, _ text: UnsafeRawBufferPointer
   ) throws(Refusal) -> Never {
     engine.hashing.sha256(text).withBytes { noteBad(call, $0) }

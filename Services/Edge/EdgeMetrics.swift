@@ -55,9 +55,10 @@ enum RefusalLabel: Int, MetricLabel {
       case .credentialMissing, .credentialRefused: .credential
       case .connectionSuspended, .connectionInError, .needsReauthorization: .connection
       case .upstreamUnreachable, .upstreamTimeout, .upstreamBroken: .upstream
-      case .networkForbidden: .policy
+      case .networkForbidden, .zeroKnowledgeOnly, .useForbidden: .policy
       case .sessionUnknown: .session
-      case .serviceUnknown, .pathUnknown, .methodNotAllowed, .wrongTransport: .path
+      case .serviceUnknown, .connectionAbsent, .pathUnknown, .methodNotAllowed, .wrongTransport:
+        .path
       case .rateLimited: .rate
       case .originForbidden, .misdirected: .origin
       case .malformed: .malformed

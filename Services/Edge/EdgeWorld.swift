@@ -42,19 +42,24 @@ final class EdgeWorld: Sendable {
   /// Who issues access tokens: PUBLIC_URL.
   let issuer: String
   let dashboardURL: [UInt8]
+  /// The dashboard's origins.
+  private let readers: [[UInt8]]
   let authOrigin: Origin
   let billingOrigin: Origin
   /// Who renews tokens.
   let scheduler: RPCClient
+  /// Who opens data keys for programs' keys.
+  let auth: RPCClient
   let relayLimits = RelayLimits()
   let ownRelayLimits = RelayLimits(answerSeconds: 60)
 
   init(
     _ settings: EdgeSettings, runtime: Runtime, listening: [SocketAddress],
     epochs: RevocationEpochs, clientTLS: ClientTLS, activity: ActivityStore,
-    scheduler: RPCClient
+    scheduler: RPCClient, auth: RPCClient
   ) {
     self.scheduler = scheduler
+    self.auth = auth
     let common = settings.common
     let adminOrigins = common.adminURLs.map(\.origin)
     admission = Admission(
@@ -79,6 +84,7 @@ final class EdgeWorld: Sendable {
     issuer = common.publicURL.origin
     publicURL = Array(common.publicURL.origin.utf8)
     dashboardURL = Array("\(common.adminURLs[0].origin)/dashboard".utf8)
+    readers = adminOrigins.map { Array($0.utf8) }
     authOrigin = Origin(unixPath: "\(common.runDirectory)/auth.http.sock")
     billingOrigin = Origin(unixPath: "\(common.runDirectory)/billing.http.sock")
   }
@@ -99,6 +105,19 @@ final class EdgeWorld: Sendable {
       }
     }
     return texts
+  }
+
+  /// Which of the dashboard's origins a request comes from; nil for none of them.
+  func reader(of head: RequestHead, in bytes: UnsafeRawBufferPointer) -> Int? {
+    guard let origin = head.value(.origin, in: bytes) else { return nil }
+    return readers.firstIndex { origin.elementsEqual($0) }
+  }
+
+  /// Lets the dashboard read an answer that the edge gives in auth's place.
+  func writeReader(_ reader: Int, to output: Buffer) {
+    output.append("access-control-allow-origin: ")
+    output.append(readers[reader])
+    output.append("\r\naccess-control-allow-credentials: true\r\nvary: Origin\r\n")
   }
 
   /// Takes over the blocks that were in force before this process.

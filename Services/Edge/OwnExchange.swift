@@ -20,6 +20,8 @@ final class OwnExchange: Exchange {
   private let isModern: Bool
   private let reframes: Bool
   private let awaitsContinue: Bool
+  /// The page that may read an answer of the edge's own.
+  private let reader: Int?
   private var relay: Relay?
   private var outcome: RelayOutcome?
 
@@ -31,6 +33,7 @@ final class OwnExchange: Exchange {
     self.connection = connection
     self.lane = lane
     let head = connection.head
+    reader = handler.world.reader(of: head, in: connection.input.readable)
     UpstreamHead.writeOwn(
       head, in: connection.input.readable, client: client, secure: connection.stream.isSecure,
       to: connection.onward)
@@ -104,6 +107,7 @@ final class OwnExchange: Exchange {
     let output = connection.output
     output.append(statusLine: 503)
     output.append("content-type: application/json\r\ncache-control: no-store\r\nretry-after: 5\r\n")
+    if let reader { handler.world.writeReader(reader, to: output) }
     output.append(field: "content-length", decimal: UInt64(body.utf8CodeUnitCount))
     output.append(persists ? "\r\n" : "connection: close\r\n\r\n")
     output.append(body)

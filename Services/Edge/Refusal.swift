@@ -24,6 +24,12 @@ enum Refusal: Error, Equatable {
   case networkForbidden
   case needsReauthorization
   case serviceUnknown
+  /// A program's key whose holder has no such connection.
+  case connectionAbsent
+  /// A program's key where there are zero-knowledge connections alone.
+  case zeroKnowledgeOnly
+  /// A space's key without `connections:use`.
+  case useForbidden
   /// A session id that this connection was not given.
   case sessionUnknown
   case dependencyDown
@@ -45,9 +51,9 @@ enum Refusal: Error, Equatable {
     case .connectionSuspended: 402
     case .connectionInError, .upstreamUnreachable, .upstreamBroken: 502
     case .upstreamTimeout: 504
-    case .networkForbidden, .originForbidden: 403
+    case .networkForbidden, .originForbidden, .zeroKnowledgeOnly, .useForbidden: 403
     case .needsReauthorization: form == .url ? 403 : 401
-    case .serviceUnknown, .sessionUnknown, .pathUnknown: 404
+    case .serviceUnknown, .connectionAbsent, .sessionUnknown, .pathUnknown: 404
     case .dependencyDown, .refreshLater: 503
     case .methodNotAllowed: 405
     case .wrongTransport: 400
@@ -63,9 +69,9 @@ enum Refusal: Error, Equatable {
     case .credentialMissing, .credentialRefused, .sessionUnknown: -32001
     case .connectionSuspended: -32002
     case .connectionInError, .upstreamUnreachable, .upstreamTimeout, .upstreamBroken: -32003
-    case .networkForbidden: -32004
+    case .networkForbidden, .zeroKnowledgeOnly, .useForbidden: -32004
     case .needsReauthorization: -32005
-    case .serviceUnknown: -32006
+    case .serviceUnknown, .connectionAbsent: -32006
     case .dependencyDown, .refreshLater: -32007
     case .methodNotAllowed, .wrongTransport: -32600
     case .pathUnknown, .rateLimited, .originForbidden, .misdirected, .malformed: nil
@@ -85,6 +91,10 @@ enum Refusal: Error, Equatable {
     case .networkForbidden: "Not allowed from this network"
     case .needsReauthorization: "The service wants the connection to be authorized anew"
     case .serviceUnknown: "Unknown service"
+    case .connectionAbsent: "This key reaches no such connection of this service"
+    case .zeroKnowledgeOnly:
+      "This key reaches managed connections alone: use the connection's secret URL or API key"
+    case .useForbidden: "This key does not have the permission connections:use"
     case .sessionUnknown: "Unknown session: initialize again"
     case .dependencyDown: "Temporarily not available: try again shortly"
     case .refreshLater: "The service does not renew its tokens just now: try again shortly"
@@ -119,6 +129,9 @@ enum Refusal: Error, Equatable {
     case .networkForbidden: "network_forbidden"
     case .needsReauthorization: "needs_reauthorization"
     case .serviceUnknown: "service_unknown"
+    case .connectionAbsent: "connection_absent"
+    case .zeroKnowledgeOnly: "zero_knowledge_only"
+    case .useForbidden: "use_forbidden"
     case .sessionUnknown: "session_unknown"
     case .dependencyDown: "dependency_down"
     case .refreshLater: "refresh_later"

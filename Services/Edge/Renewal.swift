@@ -55,15 +55,21 @@ extension EdgeHandler {
 
   /// The connection as it is after a wait, in which it may have been revoked.
   func standing(_ resolved: ResolvedCredential) throws(Refusal) -> ResolvedCredential {
-    try resolver.find(
+    if let use = resolved.keyUse {
+      return try resolver.findAgain(use, resolved, now: loop.now)
+    }
+    return try resolver.find(
       resolved.lookup, resolved.credential.kind, service: resolved.service, now: loop.now)
   }
 
   /// The connection as the store has it now.
   func reread(_ resolved: ResolvedCredential) throws(Refusal) -> ResolvedCredential {
-    resolver.forget(resolved.lookup)
-    return try resolver.find(
-      resolved.lookup, resolved.credential.kind, service: resolved.service, now: loop.now)
+    if let use = resolved.keyUse {
+      resolver.forget(use)
+    } else {
+      resolver.forget(resolved.lookup)
+    }
+    return try standing(resolved)
   }
 
   /// Has the tokens renewed beside the requests that still use them; once at a time.

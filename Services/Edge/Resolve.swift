@@ -32,13 +32,19 @@ final class ResolvedCredential {
   /// Whether a renewal runs beside the requests.
   var isRenewing = false
   let use: CredentialUse
+  /// By which use of a program's key it was found; nil for a credential of the connection.
+  let keyUse: KeyUse?
+  /// Until when auth's answer is good for it.
+  let unwrapAgainAt: Instant
 
   init(
     _ credential: EdgeCredential, lookup: Digest256, service: UpstreamService, blob: TokenBlob,
-    lane: UpstreamLane, readAt: Instant
+    lane: UpstreamLane, readAt: Instant, keyUse: KeyUse? = nil, unwrapAgainAt: Instant
   ) {
     self.credential = credential
     self.lookup = lookup
+    self.keyUse = keyUse
+    self.unwrapAgainAt = unwrapAgainAt
     self.service = service
     self.blob = blob
     staleAt = readAt.advanced(bySeconds: CredentialResolver.rememberedSeconds)
@@ -79,10 +85,12 @@ extension EdgeCredential {
 final class CredentialResolver {
   /// How long a remembered answer is used without a look at the database.
   static let rememberedSeconds = 60
-  private static let rememberedMax = 50_000
+  static let rememberedMax = 50_000
 
-  private let stores: EdgeStores
+  let stores: EdgeStores
   private var remembered: [Digest256: ResolvedCredential] = [:]
+  /// What programs' keys reach; see KeyResolve.swift.
+  var rememberedKeys: [KeyUse: ResolvedCredential] = [:]
 
   init(stores: EdgeStores) { self.stores = stores }
 
@@ -122,10 +130,7 @@ final class CredentialResolver {
     if let end = resolved.credential.expiresAt, end <= .now { throw .credentialRefused }
     let found: EdgeCredential?
     do throws(AccountError) {
-      let lookup = try stores.lookup()
-      found = try resolved.lookup.withBytes { bytes throws(AccountError) in
-        try lookup.find(bytes, resolved.credential.kind)
-      }
+      found = try Self.find(resolved, through: try stores.lookup())
     } catch {
       stores.forget()
       throw .dependencyDown
@@ -134,17 +139,38 @@ final class CredentialResolver {
     return found.mark
   }
 
+  private static func find(
+    _ resolved: ResolvedCredential, through reader: EdgeLookup
+  ) throws(AccountError) -> EdgeCredential? {
+    if let use = resolved.keyUse {
+      return try reader.find(
+        resolved.credential.connectionID, reachedBy: use.key, wrap: resolved.credential.wrap)
+    }
+    return try resolved.lookup.withBytes { bytes throws(AccountError) in
+      try reader.find(bytes, resolved.credential.kind)
+    }
+  }
+
   private func read(
     _ lookup: Digest256, _ kind: EdgeCredentialKind, service: UpstreamService,
     before: ResolvedCredential?, now: Instant
   ) throws(Refusal) -> ResolvedCredential {
+    let (found, blob) = try read(at: service) { (reader) throws(AccountError) in
+      try lookup.withBytes { bytes throws(AccountError) in try reader.find(bytes, kind) }
+    }
+    return ResolvedCredential(
+      found, lookup: lookup, service: service, blob: blob,
+      lane: lane(to: service, of: found, blob, before: before), readAt: now, unwrapAgainAt: now)
+  }
+
+  /// What `find` finds of `service`, with its tokens.
+  func read(
+    at service: UpstreamService, find: (EdgeLookup) throws(AccountError) -> EdgeCredential?
+  ) throws(Refusal) -> (EdgeCredential, TokenBlob) {
     let found: EdgeCredential?
     let blob: TokenBlob?
     do throws(AccountError) {
-      let reader = try stores.lookup()
-      found = try lookup.withBytes { bytes throws(AccountError) in
-        try reader.find(bytes, kind)
-      }
+      found = try find(try stores.lookup())
       guard let found else { throw AccountError.notFound }
       do throws(DatabaseError) {
         blob = try stores.tokens().blob(of: found.connectionID.text)
@@ -158,16 +184,18 @@ final class CredentialResolver {
     }
     guard let found, found.service.utf8.elementsEqual(service.id) else { throw .credentialRefused }
     guard let blob else { throw .connectionInError }
-    let lane: UpstreamLane
-    if let before, before.blob.generation == blob.generation,
+    return (found, blob)
+  }
+
+  /// The lane of what was found before, while it leads to the same with the same tokens.
+  func lane(
+    to service: UpstreamService, of found: EdgeCredential, _ blob: TokenBlob,
+    before: ResolvedCredential?
+  ) -> UpstreamLane {
+    guard let before, before.blob.generation == blob.generation,
       before.credential.connectionID == found.connectionID, before.service === service
-    {
-      lane = before.lane
-    } else {
-      lane = UpstreamLane(service.origin)
-    }
-    return ResolvedCredential(
-      found, lookup: lookup, service: service, blob: blob, lane: lane, readAt: now)
+    else { return UpstreamLane(service.origin) }
+    return before.lane
   }
 }
 

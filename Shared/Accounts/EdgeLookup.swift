@@ -55,9 +55,9 @@ public final class EdgeLookup {
   /// Bytes of the lookup value, SHA-256 of a credential's first half.
   public static let lookupBytes = 32
 
-  private let connection: Connection
-  private let epochs: RevocationEpochs
-  private let named: NamedNetworks
+  let connection: Connection
+  let epochs: RevocationEpochs
+  let named: NamedNetworks
 
   /// Reads through `connection`, opened read-only on the calling thread.
   /// - Parameter named: what the names in network policies stand for.
@@ -80,7 +80,7 @@ public final class EdgeLookup {
       return (fields, fields.connectionID)
     }
     guard let found else { return nil }
-    return found.value.credential(kind, mark: found.mark)
+    return found.value.credential(kind, wrap: found.value.wrap, mark: found.mark)
   }
 
   /// The public signing key with this name, nil when auth has none.
@@ -155,7 +155,7 @@ public final class EdgeLookup {
   }
 
   /// One row, checked.
-  private struct Fields {
+  struct Fields {
     let credentialID: CredentialID
     let connectionID: ConnectionID
     let ownerID: UserID
@@ -184,7 +184,9 @@ public final class EdgeLookup {
       isOAuth = try RowReading.text(row, 11) == AuthType.oauth.rawValue
     }
 
-    func credential(_ kind: EdgeCredentialKind, mark: EpochMark) -> EdgeCredential {
+    func credential(
+      _ kind: EdgeCredentialKind, wrap: [UInt8], mark: EpochMark
+    ) -> EdgeCredential {
       EdgeCredential(
         kind: kind, credentialID: credentialID, connectionID: connectionID, ownerID: ownerID,
         service: service, isOAuth: isOAuth, status: status, needsReauth: needsReauth, wrap: wrap,

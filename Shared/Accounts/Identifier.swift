@@ -57,6 +57,10 @@ public enum IdentifierKind {
   public enum Rotation {}
   /// What a person granted to an MCP client.
   public enum Grant {}
+  /// A program's key, of a person or of a space.
+  public enum ProgramKey {}
+  /// Some of a person's connections.
+  public enum Space {}
 }
 
 /// Names a person.
@@ -71,3 +75,7 @@ public typealias SessionID = Identifier<IdentifierKind.Session>
 public typealias RotationID = Identifier<IdentifierKind.Rotation>
 /// Names what a person granted to an MCP client.
 public typealias GrantID = Identifier<IdentifierKind.Grant>
+/// Names a program's key.
+public typealias ProgramKeyID = Identifier<IdentifierKind.ProgramKey>
+/// Names some of a person's connections.
+public typealias SpaceID = Identifier<IdentifierKind.Space>

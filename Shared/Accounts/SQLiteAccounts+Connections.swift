@@ -16,7 +16,7 @@ public enum AccountLimits {
 extension SQLiteAccounts {
   public func addConnection(
     _ connection: ConnectionRecord, serviceName: String, managedWrap: ManagedWrap?,
-    credential: NewCredential
+    credential: NewCredential, into space: SpaceID?
   ) async throws(AccountError) -> ConnectionRecord {
     precondition((connection.keyStorageMode == .managed) == (managedWrap != nil))
     precondition(credential.record.connectionID == connection.id)
@@ -24,9 +24,11 @@ extension SQLiteAccounts {
       let wrap = try current(
         managedWrap, at: .managedWrap(connection: connection.id.text, owner: connection.userID.text)
       )
-      return try database.insert(
+      let written = try database.insert(
         connection, serviceName: serviceName, managedWrap: wrap, credential: credential,
         now: connection.createdAt)
+      if let space { try database.put(written.id, of: written.userID, into: space) }
+      return written
     }
   }
 
@@ -40,14 +42,17 @@ extension SQLiteAccounts {
     let added = try await transaction { (database) throws(AccountError) -> Added in
       var connection = connection
       var parting: Parting?
+      var spaces: [SpaceID] = []
       if let old {
         connection.takeOver(from: try database.connection(old, of: user))
+        spaces = try database.spaces(with: old)
         parting = try database.revoke(old, of: user, event: .connectionReplaced, now: now)
       }
       let wrap = try current(
         managedWrap, at: .managedWrap(connection: connection.id.text, owner: user.text))
       let written = try database.insert(
         connection, serviceName: serviceName, managedWrap: wrap, credential: credential, now: now)
+      for space in spaces { try database.put(written.id, of: user, into: space) }
       try database.insert(claim, connection: written.id, user: user, now: now)
       return Added(connection: written, replaced: parting)
     }
@@ -95,6 +100,28 @@ extension SQLiteAccounts {
           [.optional(networks?.storedText), .text(id.text)])
       }
       try database.note(.connectionChanged, at: now, user: user, connection: id)
+      return try database.connection(id, of: user)
+    }
+  }
+
+  public func changeMode(
+    of id: ConnectionID, user: UserID, managedWrap: ManagedWrap?, now: UnixTime
+  ) async throws(AccountError) -> ConnectionRecord {
+    let mode = managedWrap == nil ? KeyStorageMode.zeroKnowledge : .managed
+    return try await transaction { (database) throws(AccountError) in
+      _ = try database.connection(id, of: user)
+      let wrap = try current(
+        managedWrap, at: .managedWrap(connection: id.text, owner: user.text))
+      try database.change(
+        """
+        UPDATE connections SET key_storage_mode = ?, managed_wrap = ?, managed_fingerprint = ?
+        WHERE id = ?
+        """,
+        [
+          .text(mode.rawValue), .optional(wrap?.sealed), .optional(wrap?.fingerprint),
+          .text(id.text),
+        ])
+      try database.note(.connectionModeChanged, at: now, user: user, connection: id)
       return try database.connection(id, of: user)
     }
   }

@@ -79,6 +79,7 @@ extension Connection {
       """, [.integer(now.seconds), .text(id.text)])
     try change("DELETE FROM claims WHERE connection_id = ?", [.text(id.text)])
     try endGrants(of: id)
+    try change("DELETE FROM space_connections WHERE connection_id = ?", [.text(id.text)])
     try note(event, at: now, user: user, connection: id)
     return parting
   }

@@ -119,6 +119,8 @@ enum AuditEvent: String {
   case refreshTokenReused = "refresh_token_reused"
   case connectionAdded = "connection_added"
   case connectionChanged = "connection_changed"
+  /// Managed or zero-knowledge from now on.
+  case connectionModeChanged = "connection_mode_changed"
   case connectionRevoked = "connection_revoked"
   /// Ended because another took its place.
   case connectionReplaced = "connection_replaced"
@@ -131,4 +133,11 @@ enum AuditEvent: String {
   /// A code or an outlived refresh token was shown again: a copy is in other hands.
   case grantCodeReused = "grant_code_reused"
   case grantTokenReused = "grant_token_reused"
+  case userKeyAdded = "user_key_added"
+  case userKeyRevoked = "user_key_revoked"
+  case spaceAdded = "space_added"
+  case spaceChanged = "space_changed"
+  case spaceRemoved = "space_removed"
+  case spaceKeyAdded = "space_key_added"
+  case spaceKeyRevoked = "space_key_revoked"
 }

@@ -62,9 +62,10 @@ public protocol SessionStore: Sendable {
 public protocol ConnectionStore: Sendable {
   /// Adds a connection together with its first credential. An empty label becomes
   /// "{serviceName} {n}". Returns the record as it was written.
+  /// - Parameter space: the space that it comes into; nil for none.
   func addConnection(
     _ connection: ConnectionRecord, serviceName: String, managedWrap: ManagedWrap?,
-    credential: NewCredential
+    credential: NewCredential, into space: SpaceID?
   ) async throws(AccountError) -> ConnectionRecord
   /// Adds a connection that its owner claims later. One that it replaces gives it its label, its
   /// networks and its place in the list, and ends in the same moment; it does not count against
@@ -83,6 +84,10 @@ public protocol ConnectionStore: Sendable {
   /// Changes the label, the networks, or both.
   func changeConnection(
     _ id: ConnectionID, of user: UserID, label: String?, networks: NetworkPolicy??, now: UnixTime
+  ) async throws(AccountError) -> ConnectionRecord
+  /// Makes a connection managed, with this wrap, or zero-knowledge, without one.
+  func changeMode(
+    of id: ConnectionID, user: UserID, managedWrap: ManagedWrap?, now: UnixTime
   ) async throws(AccountError) -> ConnectionRecord
   /// Ends a connection and all its credentials, and destroys every wrap of its data key, but for
   /// what telling the provider takes.
@@ -115,4 +120,16 @@ public protocol ConnectionStore: Sendable {
   func activity(
     of connection: ConnectionID, user: UserID, countMax: Int64
   ) async throws(AccountError) -> [ActivityRecord]
+}
+
+extension ConnectionStore {
+  /// Adds a connection that comes into no space.
+  public func addConnection(
+    _ connection: ConnectionRecord, serviceName: String, managedWrap: ManagedWrap?,
+    credential: NewCredential
+  ) async throws(AccountError) -> ConnectionRecord {
+    try await addConnection(
+      connection, serviceName: serviceName, managedWrap: managedWrap, credential: credential,
+      into: nil)
+  }
 }

@@ -33,6 +33,10 @@ public struct TableOwnership: Sendable {
     "oauth_grants": TableOwnership([.auth]),
     "oauth_access_tokens": TableOwnership([.auth]),
     "signing_keys": TableOwnership([.auth]),
+    "user_keys": TableOwnership([.auth]),
+    "spaces": TableOwnership([.auth]),
+    "space_connections": TableOwnership([.auth]),
+    "space_api_keys": TableOwnership([.auth]),
 
     // bindery.sqlite, written by the edge
     "credential_use": TableOwnership([.edge], erasers: [.auth]),

@@ -26,11 +26,11 @@ public final class CollectingHandler: ExchangeHandler {
     }
     let head = connection.head
     if head.wantsUpgrade {
-      await refuse(connection, status: 501)
+      await refuse(connection, facts, status: 501)
       return false
     }
     if case .length(let length) = head.framing, length > UInt64(connection.limits.bodyBytesMax) {
-      await refuse(connection, status: 413)
+      await refuse(connection, facts, status: 413)
       return false
     }
     let keepAlive = head.keepAlive
@@ -45,9 +45,9 @@ public final class CollectingHandler: ExchangeHandler {
     } catch {
       switch error {
       case .gone: break
-      case .tooLarge: await refuse(connection, status: 413)
-      case .malformed: await refuse(connection, status: 400)
-      case .tooSlow: await refuse(connection, status: 408)
+      case .tooLarge: await refuse(connection, facts, status: 413)
+      case .malformed: await refuse(connection, facts, status: 400)
+      case .tooSlow: await refuse(connection, facts, status: 408)
       }
       return false
     }
@@ -59,9 +59,17 @@ public final class CollectingHandler: ExchangeHandler {
 
   /// Answers what is no request.
   public func refuse(_ connection: ServerConnection, status: Int) async {
+    await refuse(connection, nil, status: status)
+  }
+
+  private func refuse(
+    _ connection: ServerConnection, _ facts: RequestFacts?, status: Int
+  ) async {
     let (code, message) = Refusals.text(status)
     let body = Array("{\"error\":\"\(code)\",\"message\":\"\(message)\"}".utf8)
-    write(.json(status: status, body), to: connection, method: .get, persists: false)
+    var response = Response.json(status: status, body)
+    if let facts { response.fields += handler.refusalFields(for: facts.request(body: [])) }
+    write(response, to: connection, method: .get, persists: false)
     _ = await connection.flush()
   }
 

@@ -80,4 +80,12 @@ public struct Response: Sendable {
 public protocol RequestHandler: Sendable {
   /// The answer to `request`. Runs on a loop: blocking work goes elsewhere.
   func respond(to request: Request) async -> Response
+  /// The fields of an answer that the server gives in the handler's place, because the body of
+  /// `request` never became whole.
+  func refusalFields(for request: Request) -> [(name: String, value: String)]
+}
+
+extension RequestHandler {
+  /// None.
+  public func refusalFields(for request: Request) -> [(name: String, value: String)] { [] }
 }

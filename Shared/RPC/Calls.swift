@@ -1,7 +1,7 @@
 // Every call of the system, on one page: its name, who may make it, who answers it, how long
 // it may take, and what goes in and out. A call that is not here does not exist. The payloads
 // are JSON; a field may be added at any time, none may change its meaning. What goes in and out of
-// those about mails and jobs is in JobCalls.swift.
+// those about mails and jobs is in JobCalls.swift, of programs' keys in ProgramKeyCall.swift.
 
 import Metrics
 
@@ -17,6 +17,7 @@ public enum CallName: Int, MetricLabel {
   case rotate
   case mail
   case tidy
+  case unwrapForKey
 
   /// The name as it crosses the wire and stands in metrics.
   public var label: StaticString {
@@ -31,6 +32,7 @@ public enum CallName: Int, MetricLabel {
     case .rotate: "rotate"
     case .mail: "mail"
     case .tidy: "tidy"
+    case .unwrapForKey: "unwrap_for_key"
     }
   }
 
@@ -60,6 +62,8 @@ public enum CallName: Int, MetricLabel {
       CallRule(callers: [.auth, .billing], answeredBy: [.scheduler], deadline: .seconds(5))
     case .tidy:
       CallRule(callers: [.scheduler], answeredBy: [.auth], deadline: .seconds(30))
+    case .unwrapForKey:
+      CallRule(callers: [.edge], answeredBy: [.auth], deadline: .seconds(5))
     }
   }
 }

@@ -22,6 +22,8 @@ RUNNERS = 4
 class Race:
     """Runners that call without a pause, before and after the revoke call returns."""
 
+    refusals = (401, 404)
+
     def __init__(self, access, revoke, goal):
         self.access, self.revoke, self.goal = access, revoke, goal
         self.returned, self.stop = threading.Event(), threading.Event()
@@ -41,7 +43,7 @@ class Race:
             with self.lock:
                 if begun_after:
                     self.late += 1
-                    if answer.status not in (401, 404):
+                    if answer.status not in self.refusals:
                         self.passed.append(answer)
                 elif answer.status == 200:
                     self.early += 1

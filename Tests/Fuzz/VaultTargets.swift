@@ -62,6 +62,11 @@ func fuzzCredentials(_ bytes: UnsafeRawBufferPointer) {
       promise(text.utf8.elementsEqual(bytes), "one API key for each credential")
     }
   }
+  guard let key = PresentedKey(bytes, hashing: hashing) else { return }
+  promise(ProgramKeyKind(of: bytes) == key.kind, "a key has one kind")
+  let secret = CredentialSecret(key: bytes, of: key.kind, hashing: hashing)
+  promise(
+    secret?.makeKey(key.kind).utf8.elementsEqual(bytes) == true, "one text for each program's key")
 }
 
 /// A ring is refused or sound.

@@ -23,9 +23,14 @@ struct AuthAPI: RequestHandler {
   private let disconnect: DisconnectRoute
   private let credentials: CredentialRoutes
   private let authorizationServer: AuthorizationServerRoutes
+  private let mode: ModeRoute
+  private let programKeys: KeyRoutes
+  private let spaces: SpaceRoutes
+  private let admittance: Admittance
   private let catalogue: CurrentCatalogue
   private let keys: KeyAgent
   private let clients: ClientAddress
+  private let openAPI: [UInt8]
   private let isHTTPS: Bool
   private let log: Log
   private let requests: Family<Counter, StatusClass>
@@ -58,7 +63,8 @@ struct AuthAPI: RequestHandler {
     let urls = SecretURLs(origin: publicURL.origin)
     origins = OriginPolicy(admin: settings.common.adminURLs, own: publicURL)
     authentication = Authentication(
-      sessions: parts.accounts, keys: parts.signingKeys, issuer: publicURL.origin,
+      sessions: parts.accounts, programs: parts.accounts, keys: parts.signingKeys,
+      issuer: publicURL.origin,
       cookie: .session(publicURL: publicURL), origins: origins)
     signIn = SignIn(
       users: parts.accounts, sessions: parts.accounts, authentication: authentication,
@@ -67,24 +73,33 @@ struct AuthAPI: RequestHandler {
     connect = ConnectByAPIKey(
       catalogue: parts.catalogue, connections: parts.accounts, tokens: parts.tokens,
       keys: parts.keys, check: parts.check, urls: urls, named: named)
+    let proof = CredentialProof(connections: parts.accounts, keys: parts.keys)
     let farewell = Farewell(
       partings: parts.accounts, keys: parts.keys, revoker: parts.revoker,
       shredder: parts.shredder, spawn: parts.spawn)
     oauth = OAuthRoutes(parts, urls: urls, farewell: farewell)
     connections = ConnectionRoutes(
-      connections: parts.accounts, tokens: parts.tokens, epochs: parts.epochs, named: named)
+      connections: parts.accounts, spaces: parts.accounts, tokens: parts.tokens,
+      epochs: parts.epochs, named: named)
+    programKeys = KeyRoutes(keys: parts.accounts, epochs: parts.epochs)
+    spaces = SpaceRoutes(spaces: parts.accounts, epochs: parts.epochs)
+    admittance = Admittance(spaces: parts.accounts)
     disconnect = DisconnectRoute(
-      connections: parts.accounts, epochs: parts.epochs, keys: parts.keys, farewell: farewell)
+      connections: parts.accounts, epochs: parts.epochs, proof: proof, farewell: farewell)
     credentials = CredentialRoutes(
       connections: parts.accounts, grants: parts.accounts, epochs: parts.epochs, keys: parts.keys,
-      urls: urls,
-      named: named)
+      proof: proof, urls: urls, named: named)
+    mode = ModeRoute(
+      connections: parts.accounts, routes: connections, epochs: parts.epochs, keys: parts.keys,
+      proof: proof)
     authorizationServer = AuthorizationServerRoutes(
       parts, signIn: signIn, authentication: authentication, connect: connect,
       authorize: oauth.authorize)
     catalogue = parts.catalogue
     keys = parts.keys
     clients = ClientAddress(trusted: settings.trustedProxies)
+    openAPI =
+      OpenAPIDocument.make(origin: publicURL.origin, cookie: authentication.cookie.name).bytes
     isHTTPS = publicURL.scheme == .https
     log = parts.log
     requests = parts.requests
@@ -125,6 +140,10 @@ struct AuthAPI: RequestHandler {
     requests[StatusClass(status: response.status)].add()
   }
 
+  func refusalFields(for request: Request) -> [(name: String, value: String)] {
+    origins.fields(for: request) + commonFields + [("cache-control", "no-store")]
+  }
+
   /// An unknown route is known as unknown only to those who signed in.
   private func route(_ request: Request) async throws(Refusal) -> (Route, [String]) {
     switch Route.match(request.method, request.path) {
@@ -148,6 +167,7 @@ struct AuthAPI: RequestHandler {
     case .token: return try await signIn.refresh(request, now: now)
     case .services: return services()
     case .publicKeys: return publicKeys()
+    case .openAPI: return .json(openAPI)
     case .clientDocument: return oauth.document.response
     case .callback: return try await oauth.callback.respond(request, now: now)
     default: break
@@ -155,6 +175,7 @@ struct AuthAPI: RequestHandler {
     guard let caller = try await authentication.caller(of: request, now: now) else {
       throw .unauthenticated
     }
+    try await admittance.admit(caller, to: route, parameters)
     switch route {
     case .logout: return try await signIn.logout(caller, now: now)
     case .me: return try await me(caller)
@@ -168,6 +189,7 @@ struct AuthAPI: RequestHandler {
     case .readConnection: return try await connections.read(parameters[0], caller)
     case .changeConnection:
       return try await connections.change(request, parameters[0], caller, now: now)
+    case .changeMode: return try await mode.respond(request, parameters[0], caller, now: now)
     case .revokeConnection:
       return try await disconnect.respond(request, parameters[0], caller, now: now)
     case .listCredentials: return try await credentials.list(parameters[0], caller)
@@ -176,7 +198,21 @@ struct AuthAPI: RequestHandler {
     case .revokeCredential:
       return try await credentials.revoke(parameters[0], parameters[1], caller, now: now)
     case .activity: return try await connections.activity(parameters[0], caller)
-    case .register, .login, .token, .services, .publicKeys, .clientDocument, .callback:
+    case .listKeys: return try await programKeys.list(caller)
+    case .addKey: return try await programKeys.add(request, caller, now: now)
+    case .revokeKey, .revokeNamedKey:
+      return try await programKeys.revoke(request, parameters.first, caller, now: now)
+    case .listSpaces: return try await spaces.list(caller)
+    case .addSpace: return try await spaces.add(request, caller, now: now)
+    case .readSpace: return try await spaces.read(parameters[0], caller)
+    case .changeSpace: return try await spaces.change(request, parameters[0], caller, now: now)
+    case .removeSpace: return try await spaces.remove(parameters[0], caller, now: now)
+    case .listSpaceKeys: return try await spaces.listKeys(parameters[0], caller)
+    case .addSpaceKey: return try await spaces.addKey(request, parameters[0], caller, now: now)
+    case .revokeSpaceKey, .revokeNamedSpaceKey:
+      return try await spaces.revokeKey(
+        request, parameters[0], parameters.dropFirst().first, caller, now: now)
+    case .register, .login, .token, .services, .publicKeys, .clientDocument, .callback, .openAPI:
       preconditionFailure("answered above")
     }
   }
@@ -225,7 +261,7 @@ struct AuthAPI: RequestHandler {
       response.fields.append(("retry-after", String(seconds)))
     }
     switch refusal {
-    case .unauthenticated: response.fields.append(("www-authenticate", "Bearer"))
+    case .unauthenticated, .bearerNeeded: response.fields.append(("www-authenticate", "Bearer"))
     case .methodUnknown(let allowed): response.fields.append(("allow", allowed))
     default: break
     }

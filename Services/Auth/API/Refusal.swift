@@ -9,9 +9,17 @@ enum Refusal: Error, Equatable {
   case bodyMalformed
   case bodyInvalid(Field)
   case bodyTooLarge
+  // Said by the server before a route is looked for; here for the document's sake.
+  case requestMalformed, uriTooLong, headTooLarge, tooMuchAsked, originForbidden, misdirected
   case mediaTypeUnsupported
   /// No credential, or one that is not believed.
   case unauthenticated
+  /// A route for programs, asked without a Bearer token.
+  case bearerNeeded
+  /// A person's key at a route that takes a sign-in.
+  case sessionNeeded
+  /// A space's key without the permission for it.
+  case permissionMissing
   /// An e-mail address and a password that do not go together, whichever is wrong.
   case signInRefused
   /// A refresh token that is not believed, for whatever reason.
@@ -54,6 +62,7 @@ enum Refusal: Error, Equatable {
   enum Field: Equatable {
     case email, password, apiKey, label, networks, keyStorageMode, name, tools, expiresIn
     case credential, nothingToChange, refreshToken, returnTo
+    case permissions, connections, nothingToChangeInSpace
   }
 
   /// The status, the code and the sentence that the outside sees.
@@ -62,9 +71,22 @@ enum Refusal: Error, Equatable {
     case .bodyMalformed: (400, "invalid_request", "The body is not the JSON that was expected")
     case .bodyInvalid(let field): (400, "invalid_request", field.message)
     case .bodyTooLarge: (413, "payload_too_large", "The request body is too large")
+    case .requestMalformed: (400, "bad_request", "The request is malformed")
+    case .uriTooLong: (414, "uri_too_long", "The request line is too long")
+    case .headTooLarge: (431, "headers_too_large", "The request head is too large")
+    case .originForbidden: (403, "forbidden_origin", "The Origin is not allowed")
+    case .misdirected: (421, "misdirected_request", "The Host is not served here")
+    case .tooMuchAsked: (429, "rate_limited", "Too many requests")
     case .mediaTypeUnsupported:
       (415, "unsupported_media_type", "The body must be application/json")
     case .unauthenticated: (401, "unauthorized", "Sign in first")
+    case .bearerNeeded:
+      (
+        401, "MCP routes require Bearer token",
+        "Send a user key or an access token as Authorization: Bearer; cookies say nothing here"
+      )
+    case .sessionNeeded: (403, "forbidden", "A key may not do this: sign in")
+    case .permissionMissing: (403, "forbidden", "This key does not have the permission for it")
     case .signInRefused: (401, "invalid_credentials", "The e-mail address or password is wrong")
     case .refreshRefused: (401, "invalid_grant", "Sign in again")
     case .originRefused: (403, "forbidden", "This origin may not do that")
@@ -142,6 +164,10 @@ extension Refusal.Field {
     case .credential: "credential: a secret URL or API key of this connection is needed"
     case .nothingToChange: "label or networks is needed"
     case .refreshToken: "refresh_token is needed"
+    case .permissions:
+      "permissions: a list of connections:read, connections:use, connections:write is needed"
+    case .connections: "connections: at most 1000 ids of connections are possible"
+    case .nothingToChangeInSpace: "name or connections is needed"
     case .returnTo: "return_to: a page of the dashboard is needed"
     }
   }

@@ -10,9 +10,14 @@ enum Route: CaseIterable {
   // Before the routes of a connection, whose identifiers these words are not.
   case callback, claim
   case listConnections, readConnection, changeConnection, revokeConnection
+  case changeMode
   case listCredentials, addCredential, revokeCredential
   case activity
+  case listKeys, addKey, revokeKey, revokeNamedKey
+  case listSpaces, addSpace, readSpace, changeSpace, removeSpace
+  case listSpaceKeys, addSpaceKey, revokeSpaceKey, revokeNamedSpaceKey
   case publicKeys, clientDocument
+  case openAPI
 
   /// Method and pattern; a segment in braces is a parameter.
   var shape: (method: Method, pattern: String) {
@@ -31,12 +36,27 @@ enum Route: CaseIterable {
     case .readConnection: (.get, "/api/connections/{id}")
     case .changeConnection: (.patch, "/api/connections/{id}")
     case .revokeConnection: (.delete, "/api/connections/{id}")
+    case .changeMode: (.patch, "/api/connections/{id}/mode")
     case .listCredentials: (.get, "/api/connections/{id}/credentials")
     case .addCredential: (.post, "/api/connections/{id}/credentials")
     case .revokeCredential: (.delete, "/api/connections/{id}/credentials/{credential}")
     case .activity: (.get, "/api/connections/{id}/activity")
+    case .listKeys: (.get, "/api/keys")
+    case .addKey: (.post, "/api/keys")
+    case .revokeKey: (.delete, "/api/keys/{key}")
+    case .revokeNamedKey: (.delete, "/api/keys")
+    case .listSpaces: (.get, "/api/spaces")
+    case .addSpace: (.post, "/api/spaces")
+    case .readSpace: (.get, "/api/spaces/{id}")
+    case .changeSpace: (.patch, "/api/spaces/{id}")
+    case .removeSpace: (.delete, "/api/spaces/{id}")
+    case .listSpaceKeys: (.get, "/api/spaces/{id}/keys")
+    case .addSpaceKey: (.post, "/api/spaces/{id}/keys")
+    case .revokeSpaceKey: (.delete, "/api/spaces/{id}/keys/{key}")
+    case .revokeNamedSpaceKey: (.delete, "/api/spaces/{id}/keys")
     case .publicKeys: (.get, "/.well-known/jwks.json")
     case .clientDocument: (.get, ClientDocument.path)
+    case .openAPI: (.get, "/api/openapi.json")
     }
   }
 
@@ -57,12 +77,25 @@ enum Route: CaseIterable {
     case .readConnection: "read_connection"
     case .changeConnection: "change_connection"
     case .revokeConnection: "revoke_connection"
+    case .changeMode: "change_mode"
     case .listCredentials: "list_credentials"
     case .addCredential: "add_credential"
     case .revokeCredential: "revoke_credential"
     case .activity: "activity"
+    case .listKeys: "list_keys"
+    case .addKey: "add_key"
+    case .revokeKey, .revokeNamedKey: "revoke_key"
+    case .listSpaces: "list_spaces"
+    case .addSpace: "add_space"
+    case .readSpace: "read_space"
+    case .changeSpace: "change_space"
+    case .removeSpace: "remove_space"
+    case .listSpaceKeys: "list_space_keys"
+    case .addSpaceKey: "add_space_key"
+    case .revokeSpaceKey, .revokeNamedSpaceKey: "revoke_space_key"
     case .publicKeys: "public_keys"
     case .clientDocument: "client_document"
+    case .openAPI: "open_api"
     }
   }
 

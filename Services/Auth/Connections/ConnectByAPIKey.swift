@@ -32,7 +32,8 @@ struct ConnectByAPIKey: Sendable {
     let networks = try NetworksField.admit(body.networks, named)
     let made = try await connect(
       provider, rules, apiKey: body.apiKey,
-      Choices(mode: mode, label: label, networks: networks), of: caller.user.id, now: now)
+      Choices(mode: mode, label: label, networks: networks, space: caller.space),
+      of: caller.user.id, now: now)
     return .json(
       status: 201,
       JSONText.object([
@@ -47,6 +48,8 @@ struct ConnectByAPIKey: Sendable {
     var mode: KeyStorageMode
     var label = ""
     var networks: NetworkPolicy?
+    /// The space that it comes into.
+    var space: SpaceID?
   }
 
   /// A fresh connection and its first credential.
@@ -83,7 +86,7 @@ struct ConnectByAPIKey: Sendable {
         credential: NewCredential(
           record: CredentialRecord(
             id: credential, connectionID: id, name: "First credential", createdAt: now),
-          lookup: made.lookup, wrap: made.wrap))
+          lookup: made.lookup, wrap: made.wrap), into: choices.space)
       return Made(connection: written, credential: credential, shown: made.shown)
     } catch { throw Refusal(error) }
   }

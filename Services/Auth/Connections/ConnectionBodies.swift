@@ -88,6 +88,17 @@ struct CredentialBody: Decodable {
   }
 }
 
+/// PATCH /api/connections/{id}/mode
+struct ModeBody: Decodable {
+  let keyStorageMode: String
+  let credential: String?
+
+  private enum CodingKeys: String, CodingKey {
+    case keyStorageMode = "key_storage_mode"
+    case credential
+  }
+}
+
 /// DELETE /api/connections/{id}
 struct RevokeBody: Decodable {
   let credential: String?

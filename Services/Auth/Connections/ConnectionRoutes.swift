@@ -9,6 +9,7 @@ import HTTPServer
 /// The routes under /api/connections.
 struct ConnectionRoutes: Sendable {
   let connections: any ConnectionStore
+  let spaces: any SpaceStore
   let tokens: DatabaseThread
   let epochs: RevocationEpochs
   let named: NamedNetworks
@@ -16,7 +17,12 @@ struct ConnectionRoutes: Sendable {
 
   func list(_ caller: Caller) async throws(Refusal) -> Response {
     do throws(AccountError) {
-      let all = try await foreseen(try await connections.connections(of: caller.user.id))
+      var all = try await connections.connections(of: caller.user.id)
+      if let space = caller.space {
+        let seen = Set(try await spaces.space(space, of: caller.user.id).connections)
+        all.removeAll { !seen.contains($0.id) }
+      }
+      all = try await foreseen(all)
       return .json(JSONText.object([("connections", .array(all.map { JSONText($0) }))]).bytes)
     } catch { throw Refusal(error) }
   }
@@ -35,6 +41,13 @@ struct ConnectionRoutes: Sendable {
       let found = try await connections.connection(id, of: caller.user.id)
       return .json(JSONText(try await foreseen([found])[0]).bytes)
     } catch { throw Refusal(error) }
+  }
+
+  /// The record with what the token store knows of its future.
+  func foreseen(_ record: ConnectionRecord) async throws(Refusal) -> ConnectionRecord {
+    do throws(AccountError) { return try await foreseen([record])[0] } catch {
+      throw Refusal(error)
+    }
   }
 
   /// The records with what the token store knows of their future.
@@ -78,7 +91,7 @@ struct ConnectionRoutes: Sendable {
       return .json(
         JSONText.object([
           ("success", true), ("label", .string(changed.label)),
-          ("connection", JSONText(changed)),
+          ("connection", JSONText(try await foreseen([changed])[0])),
         ]).bytes)
     } catch { throw Refusal(error) }
   }

@@ -12,6 +12,7 @@ struct CredentialRoutes: Sendable {
   let grants: any GrantStore
   let epochs: RevocationEpochs
   let keys: KeyAgent
+  let proof: CredentialProof
   let urls: SecretURLs
   let named: NamedNetworks
 
@@ -66,14 +67,7 @@ struct CredentialRoutes: Sendable {
       }
     } catch { throw Refusal(error) }
     guard let text else { throw .bodyInvalid(.credential) }
-    guard let presented = keys.present(text) else { throw .credentialRefused }
-    let found: (id: CredentialID, wrap: [UInt8])?
-    do throws(AccountError) {
-      found = try await connections.credentialWrap(
-        lookup: presented.lookup, of: connection.id, user: user, now: now)
-    } catch { throw Refusal(error) }
-    guard let found else { throw .credentialRefused }
-    return .credential(id: found.id, wrap: found.wrap, secret: presented)
+    return try await proof.source(text, of: connection.id, user: user, now: now)
   }
 
   func revoke(

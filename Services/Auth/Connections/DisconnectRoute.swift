@@ -11,7 +11,7 @@ import HTTPServer
 struct DisconnectRoute: Sendable {
   let connections: any ConnectionStore
   let epochs: RevocationEpochs
-  let keys: KeyAgent
+  let proof: CredentialProof
   let farewell: Farewell
 
   func respond(
@@ -19,7 +19,11 @@ struct DisconnectRoute: Sendable {
   ) async throws(Refusal) -> Response {
     guard let id = ConnectionID(id) else { throw .notFound }
     let body = try RequestBody.readIfPresent(request, as: RevokeBody.self)
-    let shown = try await source(body?.credential, of: id, caller, now: now)
+    // One that does not belong here ends nothing.
+    var shown: KeyAgent.Source?
+    if let text = body?.credential {
+      shown = try await proof.source(text, of: id, user: caller.user.id, now: now)
+    }
     let parting: Parting
     do throws(AccountError) {
       parting = try await connections.revokeConnection(id, of: caller.user.id, now: now)
@@ -30,24 +34,6 @@ struct DisconnectRoute: Sendable {
       JSONText.object([
         ("success", true), ("upstream_revocation", .string(state.rawValue)),
       ]).bytes)
-  }
-
-  /// What the shown credential opens. One that does not belong here ends nothing.
-  private func source(
-    _ text: String?, of id: ConnectionID, _ caller: Caller, now: UnixTime
-  ) async throws(Refusal) -> KeyAgent.Source? {
-    guard let text else { return nil }
-    guard let presented = keys.present(text) else { throw .credentialRefused }
-    let found: (id: CredentialID, wrap: [UInt8])?
-    do throws(AccountError) {
-      found = try await connections.credentialWrap(
-        lookup: presented.lookup, of: id, user: caller.user.id, now: now)
-    } catch { throw Refusal(error) }
-    guard let found else { throw .credentialRefused }
-    let source = KeyAgent.Source.credential(id: found.id, wrap: found.wrap, secret: presented)
-    // Its first half may be copied from elsewhere; only what opens is a credential.
-    _ = try keys.revealDataKey(source, connection: id, owner: caller.user.id)
-    return source
   }
 }
 

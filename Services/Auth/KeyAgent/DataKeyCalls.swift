@@ -1,6 +1,6 @@
 // What the scheduler asks auth for: the data key of one managed connection at a time, alive or waiting
-// for its provider to be told, and the end of such a wait. The only way in which a key leaves this
-// process, and it leaves to one caller (the table of calls says which).
+// for its provider to be told, and the end of such a wait. With `unwrap_for_key` (Keys/) the only ways
+// in which a key leaves this process, each to one caller (the table of calls says which).
 
 import Accounts
 import Clocks

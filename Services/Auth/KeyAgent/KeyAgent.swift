@@ -141,6 +141,19 @@ final class KeyAgent: Sendable {
     }
   }
 
+  /// The data key that `source` opens, under the active master key.
+  func makeManagedWrap(
+    from source: Source, connection: ConnectionID, owner: UserID
+  ) throws(Refusal) -> ManagedWrap {
+    guard let ring else { throw .managedModeOff }
+    let engine = SealEngine()
+    let key = try open(source, connection, owner, engine)
+    return ManagedWrap(
+      sealed: engine.wrap(
+        key, under: ring, context: .managedWrap(connection: connection.text, owner: owner.text)),
+      fingerprint: ring.active.fingerprint.description)
+  }
+
   /// The data key that `source` opens, as text, for the one process that talks to providers.
   func revealDataKey(
     _ source: Source, connection: ConnectionID, owner: UserID

@@ -1,19 +1,34 @@
-// Finds out who calls: the session cookie first, then a Bearer token. A request that changes
-// something and rests on the cookie must come from an allowed origin. Every token, believed or not,
-// costs at most one signature and one point read.
+// Finds out who calls, in this order: the session cookie, a person's key, a space's key, a signed
+// token. A request that changes something and rests on the cookie must come from an allowed origin.
+// The first of these that is there decides, but for a cookie that is not believed. Every token,
+// believed or not, costs at most one signature and one point read.
 
 import Accounts
 import Clocks
 import HTTPServer
 import JOSE
+import Vault
 
-/// Who calls, and by which session.
+/// Who calls, and by what.
 struct Caller: Sendable {
+  /// The person, or the owner of the space.
   let user: User
-  let session: SessionID
+  let proof: Proof
+
+  /// What the caller showed.
+  enum Proof: Sendable {
+    case session(SessionID)
+    case userKey(ProgramKeyID)
+    case space(SpaceID, SpacePermissions)
+  }
+
+  /// The space that bounds what the caller sees; nil for a person.
+  var space: SpaceID? {
+    if case .space(let id, _) = proof { id } else { nil }
+  }
 }
 
-/// Believes cookies and tokens, or not.
+/// Believes cookies, keys and tokens, or not.
 struct Authentication: Sendable {
   /// The audience of the tokens that this API takes.
   static let audience = "bindery-api"
@@ -21,27 +36,55 @@ struct Authentication: Sendable {
   static let accessSeconds: Int64 = 900
 
   let sessions: any SessionStore
+  let programs: any KeyStore
   let keys: CurrentSigningKeys
   let issuer: String
   let cookie: CookieField
   let origins: OriginPolicy
 
   /// Who calls; nil for nobody that is believed.
-  /// - Throws: `originRefused` when a cookie would be misused.
+  /// - Throws: `originRefused` when a cookie would be misused, `bearerNeeded`.
   func caller(of request: Request, now: UnixTime) async throws(Refusal) -> Caller? {
-    if let value = cookie.value(in: request) {
-      let found: (user: User, session: SessionID)?
-      do throws(AccountError) {
-        found = try await sessions.session(cookie: value, now: now)
-      } catch { throw Refusal(error) }
-      if let found {
-        let changes = request.method != .get && request.method != .head
-        guard !changes || origins.admitsChange(request) else { throw .originRefused }
-        return Caller(user: found.user, session: found.session)
-      }
+    let isForPrograms = Self.isForPrograms(request.path)
+    if !isForPrograms, let caller = try await caller(byCookieOf: request, now: now) {
+      return caller
     }
-    guard let token = bearerToken(in: request) else { return nil }
+    guard let token = bearerToken(in: request) else {
+      if isForPrograms { throw .bearerNeeded }
+      return nil
+    }
+    if token.utf8.starts(with: "userk_".utf8) || token.utf8.starts(with: "spacek_".utf8) {
+      return try await caller(key: token, now: now)
+    }
     return try await caller(token: token, now: now)
+  }
+
+  /// Whether browsers are kept out of the routes at `path`: a cookie says nothing there.
+  private static func isForPrograms(_ path: String) -> Bool {
+    path.utf8.starts(with: "/api/mcp/".utf8) || path.utf8.elementsEqual("/api/mcp".utf8)
+  }
+
+  private func caller(byCookieOf request: Request, now: UnixTime) async throws(Refusal) -> Caller? {
+    guard let value = cookie.value(in: request) else { return nil }
+    let found: (user: User, session: SessionID)?
+    do throws(AccountError) {
+      found = try await sessions.session(cookie: value, now: now)
+    } catch { throw Refusal(error) }
+    guard let found else { return nil }
+    let changes = request.method != .get && request.method != .head
+    guard !changes || origins.admitsChange(request) else { throw .originRefused }
+    return Caller(user: found.user, proof: .session(found.session))
+  }
+
+  private func caller(key text: String, now: UnixTime) async throws(Refusal) -> Caller? {
+    guard let key = PresentedKey(text) else { return nil }
+    do throws(AccountError) {
+      guard let holder = try await programs.holder(of: key, now: now) else { return nil }
+      guard let space = holder.space else {
+        return Caller(user: holder.user, proof: .userKey(holder.key))
+      }
+      return Caller(user: holder.user, proof: .space(space.id, space.permissions))
+    } catch { throw Refusal(error) }
   }
 
   private func caller(token: String, now: UnixTime) async throws(Refusal) -> Caller? {
@@ -59,7 +102,7 @@ struct Authentication: Sendable {
       guard let found = try await sessions.session(session, now: now), found.id == user else {
         return nil
       }
-      return Caller(user: found, session: session)
+      return Caller(user: found, proof: .session(session))
     } catch { throw Refusal(error) }
   }
 

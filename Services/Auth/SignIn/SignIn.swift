@@ -117,8 +117,9 @@ final class SignIn: Sendable {
 
   /// POST /api/auth/logout
   func logout(_ caller: Caller, now: UnixTime) async throws(Refusal) -> Response {
+    guard case .session(let session) = caller.proof else { throw .sessionNeeded }
     do throws(AccountError) {
-      try await sessions.closeSession(caller.session, now: now)
+      try await sessions.closeSession(session, now: now)
     } catch { throw Refusal(error) }
     var response = Response.json(JSONText.object([("success", true)]).bytes)
     response.fields.append(authentication.cookie.clear)

@@ -5,7 +5,9 @@ import Accounts
 import Clocks
 import FoundationEssentials
 import HTTPCodec
+import RPC
 import Testing
+import Vault
 
 @testable import bindery_auth
 
@@ -414,5 +416,43 @@ struct MadeConnection: Decodable {
       #"{"key_storage_mode":"managed","credential":"\#(made.apiKey)"}"#, cookie)
     #expect(answer.status == 400)
     #expect(answer.body?.string("error") == "not_supported")
+  }
+}
+
+@Suite("Data keys for programs") struct ProgramKeyCallTests {
+  @Test("auth opens a data key for the key itself, where it reaches, and for nothing else")
+  func unwrap() async throws {
+    let fixture = try APIFixture()
+    let (user, cookie) = try await fixture.person("a@example.org")
+    let (_, other) = try await fixture.person("b@example.org")
+    let made = try await MadeConnection.make(fixture, cookie, "managed")
+    let closed = try await MadeConnection.make(fixture, cookie, "zero_knowledge")
+    let id = try #require(ConnectionID(made.id))
+    func key(_ fields: KeyAPITests.Fields) async throws -> String {
+      try #require(await fixture.call(.post, "/api/keys", nil, fields).body?.string("key"))
+    }
+    let (mine, foreign) = (try await key(cookie), try await key(other))
+    let calls = ProgramKeyCalls(store: fixture.accounts, keys: fixture.keys, log: .discarding)
+    let opened = try await calls.unwrap(.init(connectionID: made.id, key: mine))
+    let wrap = try #require(try await fixture.accounts.managedWrap(id, of: user.id))
+    let stored = try fixture.keys.revealDataKey(.managed(wrap), connection: id, owner: user.id)
+    #expect(opened == stored)
+    for (connection, key) in [
+      (made.id, foreign), (closed.id, mine), (ConnectionID.random().text, mine),
+      (made.id, "userk_" + String(repeating: "A", count: 86)),
+    ] {
+      await #expect(throws: RPC.Refusal.conflict) {
+        try await calls.unwrap(.init(connectionID: connection, key: key))
+      }
+    }
+    let hash = Digest256(of: Array(mine.utf8))
+    for key in [hash.hex, "userk_" + hash.hex, String(mine.dropFirst(6)), ""] {
+      await #expect(throws: RPC.Refusal.malformedRequest) {
+        try await calls.unwrap(.init(connectionID: made.id, key: key))
+      }
+    }
+    await #expect(throws: RPC.Refusal.malformedRequest) {
+      try await calls.unwrap(.init(connectionID: "x", key: mine))
+    }
   }
 }

@@ -141,8 +141,9 @@ struct Scheduler: ServiceBody {
   func reload() async {
     do throws(ConfigurationError) {
       try catalogue.reload()
-      log.info("settings_reloaded")
-    } catch { log.error("settings_not_reloaded", error.logFields) }
+    } catch { return log.error("settings_not_reloaded", error.logFields) }
+    await refresher.reload()
+    log.info("settings_reloaded")
   }
 }
 

@@ -57,6 +57,16 @@ import Vault
     #expect(await order.all.dropFirst(3) == ["0.01 seconds"])
   }
 
+  @Test("another rate holds at once, also for those that wait") func anotherRate() async throws {
+    let hands = Hands()
+    let gate = Self.gate(1, hands)
+    #expect(await gate.admit(.background) == .go)
+    await gate.setRate(perSecond: 100)
+    let start = hands.now
+    for _ in 0..<50 { #expect(await gate.admit(.background) == .go) }
+    #expect(start.duration(to: hands.now) < .seconds(3))
+  }
+
   /// Notes in which order things happened.
   private actor Order {
     private(set) var all: [String] = []

@@ -45,8 +45,8 @@ actor ProviderGate {
     }
   }
 
-  private let interval: Duration
-  private let burst: Int
+  private var interval: Duration
+  private var burst: Int
   private let pause: @Sendable (Duration) async -> Void
   private let clock: @Sendable () -> Instant
   private var urgent = Queue<Waiter>()
@@ -80,6 +80,12 @@ actor ProviderGate {
     self.clock = clock
     fullAt = clock()
     sentAt = Instant(nanoseconds: 0)
+  }
+
+  /// Another rate from now on; who waits keeps its place.
+  func setRate(perSecond: Int) {
+    interval = .seconds(1) / perSecond
+    burst = max(perSecond / 10, 1)
   }
 
   /// Waits for a turn, as `name`.

@@ -87,6 +87,9 @@ actor Refresher {
     parts.metrics.underWay.set(Int64(underWay.count))
   }
 
+  /// Takes over the rates of a catalogue that was loaded again.
+  func reload() async { await parts.gates.reload() }
+
   /// Waits for the exchanges under way.
   func finish(until deadline: Instant) async {
     while !underWay.isEmpty, Instant.now < deadline { await parts.pause(.milliseconds(20)) }
@@ -146,6 +149,13 @@ final class ProviderGates: Sendable {
   /// stranger named.
   func policy(of service: String, for url: WebURL) -> AddressPolicy {
     catalogue()[service]?.policy(for: url) ?? .strangerNamed(allowsLoopback: false)
+  }
+
+  /// Gives the gates that are there the rates of the catalogue as it is now.
+  func reload() async {
+    for (service, gate) in gates.withLock({ $0 }) {
+      await gate.setRate(perSecond: rules(of: service).maxPerSecond)
+    }
   }
 
   /// The gate of a service.

@@ -35,7 +35,11 @@ final class Admission: Sendable {
     // MCP clients in browsers register and fetch tokens from anywhere, without cookies; the
     // authorization server itself says which of its paths pages may read.
     let path = head.rawPath(in: bytes)
-    if path.starts(with: "/oauth/".utf8) || path.starts(with: "/.well-known/".utf8) { return }
+    if path.starts(with: "/oauth/".utf8) || path.starts(with: "/.well-known/".utf8)
+      || path.elementsEqual("/token".utf8) || path.elementsEqual("/register".utf8)
+    {
+      return
+    }
     guard origins.contains(where: { equalsIgnoringCase(origin, $0) }) else {
       throw .originForbidden
     }

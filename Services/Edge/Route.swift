@@ -36,6 +36,12 @@ enum Route {
       Route.isUnder($0, path)
     }) {
       self = .auth
+    } else if ["/authorize", "/token", "/register"].contains(where: {
+      path.elementsEqual($0.utf8)
+    }) {
+      // Where clients look that have no metadata at hand (MCP 2025-03-26): those of that time, and
+      // the official ones when they refresh a token that an earlier process of theirs stored.
+      self = .auth
     } else if path.count == 1 {
       self = .home
     } else {

@@ -21,9 +21,10 @@ struct AuthorizationServerRoutes: Sendable {
     init?(_ path: String) {
       switch path {
       case "/.well-known/oauth-authorization-server": self = .serverMetadata
-      case AuthorizeEndpoint.path: self = .authorize
-      case "/oauth/token": self = .token
-      case "/oauth/register": self = .register
+      // The short forms are where a client looks that has no metadata (MCP 2025-03-26).
+      case AuthorizeEndpoint.path, "/authorize": self = .authorize
+      case "/oauth/token", "/token": self = .token
+      case "/oauth/register", "/register": self = .register
       case "/oauth/revoke": self = .revoke
       case "/oauth/introspect": self = .introspect
       default:

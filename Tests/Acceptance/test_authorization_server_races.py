@@ -159,11 +159,11 @@ def test_a_running_stream_is_cut_with_its_grant(shared, alpha):
     tokens = client.tokens(shared.visitor, connection=shared.access.id)
 
     def endless(connection):
-        connection.request()
-        connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
-        connection.ended.wait(30)
+        if connection.request():
+            connection.stream()
+            connection.wait_for_end()
 
-    alpha.behaviour = endless
+    alpha.become(endless)
     connection = http.client.HTTPConnection("127.0.0.1", shared.port, timeout=10)
     connection.request("GET", "/mcp/alpha", headers={
         "Authorization": f"Bearer {tokens['access_token']}", "Accept": "text/event-stream"})

@@ -186,6 +186,8 @@ def hidden(reply):
 
 def test_every_route_is_readable_by_the_dashboard_and_by_nobody_else(place, person):
     for method, path, _ in operations(place):
+        if not path.startswith("/api/"):
+            continue  # what is for MCP clients has its own rule
         target = path.replace("{", "").replace("}", "")
         ours = raw(place, method, target, {"Origin": place.admin})
         assert ours.status in (200, 400, 401, 415), (method, path, ours)

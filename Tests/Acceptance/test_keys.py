@@ -125,8 +125,11 @@ def test_a_user_key_reaches_a_managed_connection(person, alpha):
     def used():
         return person.call("GET", "/api/keys").json()["keys"][0]["last_used_at"]
     until(used, 10, "the last use of the key")
-    lines = person.call("GET", f"/api/connections/{access.id}/activity").json()
-    assert [each["status"] for each in lines] == [200, 200, 200]
+
+    def statuses():
+        lines = person.call("GET", f"/api/connections/{access.id}/activity").json()
+        return [each["status"] for each in lines]
+    until(lambda: statuses() == [200, 200, 200], 10, "a line for each request")
 
 
 def test_a_key_says_clearly_why_it_does_not_reach(person, alpha):

@@ -77,13 +77,36 @@ import Testing
       for method in [HTTPCodec.Method.get, .post, .patch, .delete, .put] {
         guard let operation = self.operation(path, method) else { continue }
         found += 1
-        let route = try #require(Route.allCases.first { $0.shape == (method, pattern) })
-        #expect(operation.operationId == "\(route)")
         #expect(!operation.summary.isEmpty)
+        guard let route = Route.allCases.first(where: { $0.shape == (method, pattern) }) else {
+          let filled = pattern.replacing("{service}", with: "x")
+          let path = try #require(AuthorizationServerRoutes.Path(filled), "\(pattern)")
+          #expect(path.methods.contains(String(describing: method.text)), "\(pattern)")
+          #expect(operation.security.isEmpty)
+          continue
+        }
+        #expect(operation.operationId == "\(route)")
         #expect(operation.security.isEmpty == (route.access == .everyone))
       }
     }
-    #expect(found == Route.allCases.count)
+    #expect(found == DescribedOperation.all.count)
+    #expect(Set(DescribedOperation.all.map(\.id)).count == found)
+  }
+
+  @Test("each path of the authorization server is there with each of its methods") func server()
+    async throws
+  {
+    for path in AuthorizationServerRoutes.Path.allCases {
+      let methods = Set(path.methods.split(separator: ", ").map(String.init)).subtracting([
+        "OPTIONS"
+      ])
+      let described = Set(path.operations.map { String(describing: $0.method.text) })
+      #expect(described == methods, "\(path)")
+      for operation in path.operations {
+        let filled = operation.pattern.replacing("{service}", with: "x")
+        #expect(AuthorizationServerRoutes.Path(filled) == path)
+      }
+    }
   }
 
   @Test("each refusal of a route has its status and its code") func refusals() async throws {

@@ -15,7 +15,7 @@ struct AuthorizationServerRoutes: Sendable {
   let ends: TokenEndRoutes
 
   /// Paths of ours.
-  enum Path {
+  enum Path: CaseIterable {
     case serverMetadata, resourceMetadata, authorize, token, register, revoke, introspect
 
     init?(_ path: String) {
@@ -50,7 +50,7 @@ struct AuthorizationServerRoutes: Sendable {
       }
     }
 
-    fileprivate var methods: String {
+    var methods: String {
       switch self {
       case .serverMetadata, .resourceMetadata: "GET, OPTIONS"
       case .authorize: "GET, POST"

@@ -31,7 +31,7 @@ enum OAuthRefusal: Error, Equatable {
     }
   }
 
-  private var wire: (status: Int, code: StaticString, description: StaticString) {
+  var wire: (status: Int, code: StaticString, description: StaticString) {
     switch self {
     case .methodUnknown: (405, "invalid_request", "This method is not supported here")
     case .invalidRequest: (400, "invalid_request", "A parameter is missing, malformed or repeated")

@@ -5,10 +5,14 @@
 enum ComponentSchemas {
   static let all: [(name: String, value: JSONText)] = [
     ("Error", Schema.object(("error", Schema.string), ("message", Schema.string))),
-    ("SignedIn", signedIn), ("Me", me), ("Service", service), ("Connection", connection),
+    ("OAuthError", oauthError), ("SignedIn", signedIn), ("Me", me), ("Service", service),
+    ("Connection", connection),
     ("Credential", credential), ("Activity", activity), ("Key", RouteDescription.keySchema),
     ("SpaceKey", RouteDescription.spaceKeySchema), ("Space", space),
   ]
+
+  private static let oauthError = Schema.object(
+    ("error", Schema.string), ("error_description", Schema.string))
 
   private static let signedIn = Schema.object(
     ("user", Schema.object(("id", Schema.id), ("email", Schema.string))),
@@ -34,10 +38,13 @@ enum ComponentSchemas {
     ("last_used_at", Schema.maybeTime), ("expires_at", Schema.maybeTime),
     ("needs_reauth_at", Schema.maybeTime))
 
-  private static let credential = Schema.object(
-    ("id", Schema.id), ("name", Schema.string), ("networks", Schema.networks),
-    ("tools", ["type": ["array", "null"], "items": Schema.string]), ("created_at", Schema.time),
-    ("expires_at", Schema.maybeTime), ("last_used_at", Schema.maybeTime))
+  /// `client_id` is there for what an MCP client was granted.
+  private static let credential = Schema.body(
+    needed: [
+      ("id", Schema.id), ("name", Schema.string), ("networks", Schema.networks),
+      ("tools", ["type": ["array", "null"], "items": Schema.string]), ("created_at", Schema.time),
+      ("expires_at", Schema.maybeTime), ("last_used_at", Schema.maybeTime),
+    ], may: [("client_id", Schema.string)])
 
   private static let activity = Schema.object(
     ("at", Schema.time), ("status", Schema.integer), ("method_name", Schema.maybeString),

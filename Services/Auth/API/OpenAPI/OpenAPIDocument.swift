@@ -10,16 +10,16 @@ enum OpenAPIDocument {
   /// The document for an installation at `origin`.
   static func make(origin: String, cookie: String) -> JSONText {
     var paths: [(name: String, value: JSONText)] = []
-    for route in Route.allCases {
-      let (method, pattern) = route.shape
-      let operation = (
-        name: String(describing: method.text).lowercased(), value: operation(route)
+    for operation in DescribedOperation.all {
+      let member = (
+        name: String(describing: operation.method.text).lowercased(), value: operation.json
       )
-      if let index = paths.firstIndex(where: { $0.name == pattern }) {
+      if let index = paths.firstIndex(where: { $0.name == operation.pattern }) {
         guard case .object(let members) = paths[index].value else { continue }
-        paths[index].value = .object(members + [operation])
+        paths[index].value = .object(members + [member])
       } else {
-        paths.append((name: pattern, value: .object(parameters(in: pattern) + [operation])))
+        let parameters = parameters(in: operation.pattern)
+        paths.append((name: operation.pattern, value: .object(parameters + [member])))
       }
     }
     return [
@@ -55,88 +55,130 @@ enum OpenAPIDocument {
     }
     return [("parameters", .array(all))]
   }
+}
 
-  private static func operation(_ route: Route) -> JSONText {
-    let described = route.description
+/// One operation of the document: a method at a path.
+struct DescribedOperation {
+  let id: String
+  let method: HTTPCodec.Method
+  let pattern: String
+  let access: RouteAccess
+  let description: RouteDescription
+  let refusals: [DescribedRefusal]
+
+  /// All operations: of the API, then of the authorization server.
+  static var all: [DescribedOperation] {
+    Route.allCases.map { DescribedOperation($0) }
+      + AuthorizationServerRoutes.Path.allCases.flatMap(\.operations).map {
+        DescribedOperation($0)
+      }
+  }
+
+  private init(_ route: Route) {
+    id = "\(route)"
+    (method, pattern) = route.shape
+    access = route.access
+    description = route.description
+    refusals = RouteRefusals.all(of: route, route.description).map { DescribedRefusal($0) }
+  }
+
+  private init(_ operation: AuthorizationServerOperation) {
+    id = operation.id
+    method = operation.method
+    pattern = operation.pattern
+    access = .everyone
+    description = operation.description
+    let others = operation.description.refusals + [.bodyTooLarge] + RouteRefusals.everywhere
+    refusals = operation.refusals.map { DescribedRefusal($0) } + others.map { DescribedRefusal($0) }
+  }
+
+  var json: JSONText {
     var members: [(name: String, value: JSONText)] = [
-      ("operationId", .string("\(route)")), ("summary", .string(described.summary)),
-      ("security", security(route.access)),
+      ("operationId", .string(id)), ("summary", .string(description.summary)),
+      ("security", security),
     ]
-    if case .connections(let needed) = route.access {
+    if case .connections(let needed) = access {
       members.append(("x-permissions", .array(needed.list.map { .string($0) })))
     }
-    if !described.query.isEmpty {
-      members.append(
-        (
-          "parameters",
-          .array(
-            described.query.map {
-              [
-                "name": .string($0.name), "in": "query", "required": .boolean($0.isNeeded),
-                "schema": $0.schema,
-              ]
-            })
-        ))
+    if !description.query.isEmpty {
+      members.append(("parameters", .array(description.query.map(\.json))))
     }
-    if let body = described.body {
-      members.append(
-        (
-          "requestBody",
-          [
-            "required": .boolean(body.isNeeded),
-            "content": .object([
-              (name: body.mediaType, value: .object([("schema", body.schema)]))
-            ]),
-          ]
-        ))
-    }
-    members.append(("responses", responses(route, described)))
+    if let body = description.body { members.append(("requestBody", body.json)) }
+    members.append(("responses", responses))
     return .object(members)
   }
 
-  private static func security(_ access: RouteAccess) -> JSONText {
+  private var security: JSONText {
     let either: JSONText = [["session": []], ["bearer": []]]
     return access == .everyone ? [] : either
   }
 
-  /// Answers by status, then refusals by status with the codes that it may carry.
-  private static func responses(_ route: Route, _ described: RouteDescription) -> JSONText {
-    var members: [(name: String, value: JSONText)] = []
-    var media: [String: [(name: String, value: JSONText)]] = [:]
-    for answer in described.answers {
-      var content: [(name: String, value: JSONText)] = []
-      if let schema = answer.schema {
-        content = [(name: answer.mediaType, value: JSONText.object([("schema", schema)]))]
-        media[String(answer.status)] = content
-      }
-      members.append(response(answer.status, answer.meaning, content))
-    }
-    var codes: [(status: Int, code: String)] = []
-    for refusal in RouteRefusals.all(of: route, described) {
-      let (status, code, _) = refusal.wire
-      if !codes.contains(where: { $0 == (status, code) }) { codes.append((status, code)) }
-    }
-    for status in Set(codes.map(\.status)).sorted() {
-      let names = codes.filter { $0.status == status }.map { "`\($0.code)`" }
-      let content = [
-        (name: "application/json", value: JSONText.object([("schema", Schema.named("Error"))]))
-      ]
-      let meaning = names.joined(separator: ", ")
-      if let index = members.firstIndex(where: { $0.name == String(status) }) {
-        members[index] = response(status, meaning, content + (media[String(status)] ?? []))
-      } else {
-        members.append(response(status, meaning, content))
-      }
-    }
-    return .object(members)
+  /// By status: what is answered, and the codes and shapes of refusals.
+  private var responses: JSONText {
+    let statuses = Set(description.answers.map(\.status) + refusals.map(\.status)).sorted()
+    return .object(statuses.map { (name: String($0), value: response($0)) })
   }
 
-  private static func response(
-    _ status: Int, _ meaning: String, _ content: [(name: String, value: JSONText)]
-  ) -> (name: String, value: JSONText) {
-    var members: [(name: String, value: JSONText)] = [("description", .string(meaning))]
+  private func response(_ status: Int) -> JSONText {
+    var meanings: [String] = []
+    var content: [(name: String, value: JSONText)] = []
+    for answer in description.answers where answer.status == status {
+      meanings.append(answer.meaning)
+      guard let schema = answer.schema else { continue }
+      content.append((name: answer.mediaType, value: .object([("schema", schema)])))
+    }
+    var shapes: [String] = []
+    for refusal in refusals where refusal.status == status {
+      let code = "`\(refusal.code)`"
+      if !meanings.contains(code) { meanings.append(code) }
+      if !shapes.contains(refusal.shape) { shapes.append(refusal.shape) }
+    }
+    if !shapes.isEmpty {
+      let schemas = shapes.map { Schema.named($0) }
+      let schema = schemas.count == 1 ? schemas[0] : .object([("anyOf", .array(schemas))])
+      content.append((name: "application/json", value: .object([("schema", schema)])))
+    }
+    var members: [(name: String, value: JSONText)] = [
+      ("description", .string(meanings.joined(separator: ", ")))
+    ]
     if !content.isEmpty { members.append(("content", .object(content))) }
-    return (String(status), .object(members))
+    return .object(members)
+  }
+}
+
+/// A refusal as the document tells of it.
+struct DescribedRefusal {
+  let status: Int
+  let code: String
+  /// The name of its schema.
+  let shape: String
+
+  init(_ refusal: Refusal) {
+    (status, code, _) = refusal.wire
+    shape = "Error"
+  }
+
+  init(_ refusal: OAuthRefusal) {
+    status = refusal.wire.status
+    code = "\(refusal.wire.code)"
+    shape = "OAuthError"
+  }
+}
+
+extension RouteDescription.Query {
+  fileprivate var json: JSONText {
+    [
+      "name": .string(name), "in": "query", "required": .boolean(isNeeded), "schema": schema,
+    ]
+  }
+}
+
+extension RouteDescription.Body {
+  fileprivate var json: JSONText {
+    .object([
+      ("required", .boolean(isNeeded)),
+      ("content", .object([(name: mediaType, value: .object([("schema", schema)]))])),
+    ])
   }
 }
 

@@ -75,6 +75,7 @@ let package = Package(
         .embedInCode("0007_jobs.sql"), .embedInCode("0008_suspension.sql"),
         .embedInCode("0009_authorization_server.sql"),
         .embedInCode("0010_keys.sql"),
+        .embedInCode("0011_account.sql"),
       ], swiftSettings: settings),
     library(
       "Database",
@@ -168,13 +169,16 @@ let package = Package(
     tests("LoggingTests", ["Bytes", "Clocks", "Posix", "Logging"]),
     tests(
       "AccountsTests",
-      ["TestFolders", "Bytes", "Clocks", "Posix", "Database", "Vault", "JOSE", "Accounts"]),
+      [
+        "CSQLite", "TestFolders", "Bytes", "Clocks", "Posix", "Database", "Vault", "JOSE",
+        "Accounts",
+      ]),
     tests(
       "AuthTests",
       [
         "TestFolders", "Bytes", "Clocks", "HTTPClient", "HTTPCodec", "HTTPServer", "Posix", "RPC",
         "Vault", "Accounts", "JOSE", "Logging", "Metrics", "Database", "OAuth", "Providers",
-        "Configuration", "bindery-auth",
+        "Configuration", "COpenSSL", "bindery-auth",
       ]),
     tests("JOSETests", ["Bytes", "Clocks", "JOSE"]),
     tests(

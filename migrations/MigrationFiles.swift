@@ -28,5 +28,6 @@ public struct MigrationFile: Sendable {
     MigrationFile(
       name: "0009_authorization_server", text: PackageResources._009_authorization_server_sql),
     MigrationFile(name: "0010_keys", text: PackageResources._010_keys_sql),
+    MigrationFile(name: "0011_account", text: PackageResources._011_account_sql),
   ]
 }

@@ -79,9 +79,8 @@ struct Auth: ServiceBody {
       spawn: { work in loop.spawn { await work() } }, log: runtime.log,
       requests: runtime.metrics.counters(
         "bindery_auth_requests_total", "Requests answered.", label: "class", by: StatusClass.self),
-      newUser: settings.adminEmail.map {
-        NewUserNotice(recipient: $0, scheduler: scheduler, loop: runtime.loop, log: runtime.log)
-      })
+      mails: RemoteMails(
+        operatorAddress: settings.adminEmail, scheduler: scheduler, loop: loop, log: runtime.log))
     let server = try await runtime.serve(
       AuthAPI(parts), on: settings.listener,
       socket: settings.common.httpSocketPath(of: .auth), bodyBytesMax: bodyBytesMax)
@@ -101,6 +100,11 @@ struct Auth: ServiceBody {
       .answer(in: &handlers)
     DataKeyCalls(partings: accounts, keys: keys, log: runtime.log).answer(in: &handlers)
     ProgramKeyCalls(store: accounts, keys: keys, log: runtime.log).answer(in: &handlers)
+    ResetTokenCalls(
+      users: accounts,
+      tokens: ResetTokens(keys: signingKeys, issuer: settings.common.publicURL.origin)
+    )
+    .answer(in: &handlers)
     Tidying(store: accounts, epochs: epochs, shredder: parts.shredder, log: runtime.log)
       .answer(in: &handlers)
     try await runtime.answerCalls(handlers)

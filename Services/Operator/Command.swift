@@ -68,6 +68,12 @@ struct Arguments {
     return String(rest.remove(at: place).dropFirst(name.count + 1))
   }
 
+  /// The first word that is no option.
+  mutating func word() -> String? {
+    guard let place = rest.firstIndex(where: { !$0.hasPrefix("-") }) else { return nil }
+    return rest.remove(at: place)
+  }
+
   /// Refuses what nobody took.
   func finish() throws(CommandFailure) {
     if let word = rest.first { throw .usage("unexpected argument: \(word)") }

@@ -80,7 +80,7 @@ struct Scheduler: ServiceBody {
       case .refused: throw .conflict
       }
     }
-    let mailer = try Mailer(settings, runtime, bindery: bindery)
+    let mailer = try Mailer(settings, runtime, bindery: bindery, auth: auth)
     mailer.answer(in: &handlers)
     try await runtime.answerCalls(handlers)
     let jobs = JobBoard(runtime, bindery: bindery)
@@ -94,7 +94,7 @@ struct Scheduler: ServiceBody {
     try await jobs.start([
       .orphanBlobs(shredder, runtime.readiness), .upstreamRevocations(revoker), .mail(mailer),
       .tidy(auth, runtime), .masterKeys(auth, runtime), .forecast(forecaster),
-      .anomalies(anomalies),
+      .anomalies(anomalies), .auditChain(bindery, log: runtime.log),
     ])
     jobs.hurry(.mail)  // what the process before us was asked to send at once
     runtime.loop.spawn { await checkpoints.watch() }

@@ -7,6 +7,8 @@ import Database
 /// A live connection with its owner's address.
 public struct OwnedConnection: Sendable, Equatable {
   public let id: String
+  /// The id of its owner.
+  public let owner: String
   public let email: String
   public let service: String
   public let label: String
@@ -28,7 +30,7 @@ public struct OwnedConnection: Sendable, Equatable {
     let found = try database.all(
       """
       SELECT k.id, u.email, k.service, k.label, k.status, k.auth_type, k.key_storage_mode,
-        k.created_at, k.expires_at
+        k.created_at, k.expires_at, u.id
       FROM connections AS k JOIN users AS u ON u.id = k.user_id
       WHERE k.id > ? AND k.revoked_at IS NULL ORDER BY k.id LIMIT ?
       """, .text(last), .integer(Int64(limit))
@@ -41,7 +43,8 @@ public struct OwnedConnection: Sendable, Equatable {
         return nil
       }
       return OwnedConnection(
-        id: try row.text(0), email: try row.text(1), service: try row.text(2),
+        id: try row.text(0), owner: try row.text(9), email: try row.text(1),
+        service: try row.text(2),
         label: try row.text(3), status: status, authType: authType,
         isManaged: try row.text(6) == KeyStorageMode.managed.rawValue,
         createdAt: UnixTime(seconds: try row.integer(7)),

@@ -46,6 +46,7 @@ extension SQLiteAccounts: RotationStore {
           .text(id.text), .text(target), .integer(total), .optional(rate), .integer(now.seconds),
           .integer(now.seconds),
         ])
+      try database.note(.rotationBegun, at: now, user: nil, others: [("key", target)])
       return try database.rotation(id)
     }
   }
@@ -144,6 +145,7 @@ extension SQLiteAccounts: RotationStore {
           UPDATE key_rotations SET state = 'completed', failed = 0, updated_at = ?, finished_at = ?
           WHERE id = ?
           """, [.integer(now.seconds), .integer(now.seconds), .text(id.text)])
+        try database.note(.rotationEnded, at: now, user: nil, others: [("key", rotation.target)])
       }
       return try database.rotation(id)
     }

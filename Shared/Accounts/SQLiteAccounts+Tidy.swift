@@ -18,6 +18,8 @@ public struct Tidied: Sendable, Equatable {
   public var sessions = 0
   /// Revocations at providers that were settled long ago.
   public var revocations = 0
+  /// Rows of the audit log past their retention.
+  public var auditRows = 0
 }
 
 /// Tidying of the records.
@@ -40,6 +42,17 @@ extension SQLiteAccounts: TidyStore {
       tidied.revocations = try database.change(
         "DELETE FROM upstream_revocations WHERE settled_at <= ?",
         [.integer(now.seconds - TidyLife.settledSecondsMax)])
+      try database.change(
+        "DELETE FROM password_resets WHERE asked_at <= ?",
+        [.integer(now.seconds - ResetLife.secondsMax)])
+      try database.change(
+        "DELETE FROM clerk_farewells WHERE deleted_at <= ?",
+        [.integer(now.seconds - ClerkLife.farewellSeconds)])
+      try database.sweepErased(now: now)
+      tidied.auditRows = try database.cutAudit(now: now)
+      // What was noted before the log was chained.
+      try database.change(
+        "DELETE FROM audit WHERE at < ?", [.integer(now.seconds - AuditEntry.keepSeconds)])
       try database.change(
         """
         UPDATE connections SET suspended_at = NULL

@@ -13,12 +13,7 @@ extension SQLiteAccounts {
         "SELECT 1 FROM users WHERE email_key = ?", [.text(email.key)]
       ) { (_) throws(AccountError) in true }
       guard taken == nil else { throw .emailTaken }
-      if let usersMax {
-        let count = try connection.one("SELECT count(*) FROM users", []) {
-          (row) throws(AccountError) in try RowReading.integer(row, 0)
-        }
-        guard (count ?? 0) < usersMax else { throw .usersMaxReached }
-      }
+      try connection.admitUser(usersMax: usersMax)
       let user = User(id: .random(), email: email.text, createdAt: now)
       try connection.change(
         "INSERT INTO users (id, email, email_key, created_at) VALUES (?, ?, ?, ?)",
@@ -66,21 +61,114 @@ extension SQLiteAccounts {
     return found
   }
 
-  public func replacePassword(
-    of user: UserID, old: StoredPassword, new: StoredPassword, now: UnixTime
-  ) async throws(AccountError) {
+  public func password(
+    of user: UserID
+  ) async throws(AccountError) -> (user: User, password: StoredPassword)? {
+    let found = try await snapshot { (connection) throws(AccountError) -> Found? in
+      try connection.one(
+        """
+        SELECT u.id, u.email, u.created_at, p.cost_n, p.cost_r, p.cost_p, p.salt, p.hash
+        FROM users AS u JOIN password_hashes AS p ON p.user_id = u.id WHERE u.id = ?
+        """, [.text(user.text)]
+      ) { (row) throws(AccountError) -> Found in
+        Found(user: try User(row), password: try StoredPassword(row, from: 3))
+      }
+    }
+    return found.map { ($0.user, $0.password) }
+  }
+
+  public func signIn(
+    _ user: UserID, password: StoredPassword, upgrade: StoredPassword?, now: UnixTime
+  ) async throws(AccountError) -> SessionTokens? {
+    try await transaction { (connection) throws(AccountError) -> SessionTokens? in
+      guard try connection.stillHas(password, user) else { return nil }
+      if let upgrade {
+        try connection.replace(with: upgrade, of: user, now: now)
+        try connection.note(.passwordReplaced, at: now, user: user)
+      }
+      return try connection.openSession(of: user, now: now)
+    }
+  }
+
+  public func noteFailedSignIn(of user: UserID?, now: UnixTime) async throws(AccountError) {
     try await transaction { (connection) throws(AccountError) in
-      let gone = try connection.change(
-        "DELETE FROM password_hashes WHERE user_id = ? AND hash = ?",
-        [.text(user.text), .blob(old.hash)])
-      guard gone == 1 else { throw .notFound }
-      try connection.insert(new, of: user, now: now)
-      try connection.note(.passwordReplaced, at: now, user: user)
+      // Only of who is there still: the log must not learn of an account that just went.
+      let known = try user.flatMap { (user) throws(AccountError) -> UserID? in
+        try connection.one("SELECT 1 FROM users WHERE id = ?", [.text(user.text)]) {
+          (_) throws(AccountError) in user
+        }
+      }
+      try connection.note(.signInFailed, at: now, user: known)
+    }
+  }
+
+  public func askForReset(of user: UserID, now: UnixTime) async throws(AccountError) {
+    try await transaction { (connection) throws(AccountError) in
+      try connection.change(
+        """
+        INSERT INTO password_resets (user_id, asked_at) VALUES (?, ?)
+        ON CONFLICT (user_id) DO UPDATE SET asked_at = excluded.asked_at
+        """, [.text(user.text), .integer(now.seconds)])
+    }
+  }
+
+  public func resetAsked(
+    of user: UserID, now: UnixTime
+  ) async throws(AccountError) -> (password: StoredPassword, until: UnixTime)? {
+    let asked = try await snapshot { (connection) throws(AccountError) -> Asked? in
+      try connection.one(
+        """
+        SELECT p.cost_n, p.cost_r, p.cost_p, p.salt, p.hash, r.asked_at
+        FROM password_resets AS r JOIN password_hashes AS p ON p.user_id = r.user_id
+        WHERE r.user_id = ? AND r.asked_at > ?
+        """, [.text(user.text), .integer(now.seconds - ResetLife.secondsMax)]
+      ) { (row) throws(AccountError) in
+        Asked(password: try StoredPassword(row, from: 0), at: try RowReading.integer(row, 5))
+      }
+    }
+    return asked.map { ($0.password, UnixTime(seconds: $0.at + ResetLife.secondsMax)) }
+  }
+
+  private struct Asked: Sendable {
+    let password: StoredPassword
+    let at: Int64
+  }
+
+  public func resetPassword(
+    of user: UserID, old: StoredPassword, new: StoredPassword, now: UnixTime
+  ) async throws(AccountError) -> Bool {
+    try await transaction { (connection) throws(AccountError) in
+      guard try connection.stillHas(old, user) else { return false }
+      try connection.replace(with: new, of: user, now: now)
+      try connection.change("DELETE FROM sessions WHERE user_id = ?", [.text(user.text)])
+      try connection.change(
+        "DELETE FROM pending_authorizations WHERE user_id = ?", [.text(user.text)])
+      try connection.change("DELETE FROM password_resets WHERE user_id = ?", [.text(user.text)])
+      try connection.note(.passwordReset, at: now, user: user)
+      return true
     }
   }
 }
 
 extension Connection {
+  /// Whether this is the password of `user` as it is stored now.
+  fileprivate func stillHas(
+    _ password: StoredPassword, _ user: UserID
+  ) throws(AccountError) -> Bool {
+    let found = try one(
+      "SELECT 1 FROM password_hashes WHERE user_id = ? AND hash = ? AND salt = ?",
+      [.text(user.text), .blob(password.hash), .blob(password.salt)]
+    ) { (_) throws(AccountError) in true }
+    return found != nil
+  }
+
+  fileprivate func replace(
+    with password: StoredPassword, of user: UserID, now: UnixTime
+  ) throws(AccountError) {
+    try change("DELETE FROM password_hashes WHERE user_id = ?", [.text(user.text)])
+    try insert(password, of: user, now: now)
+  }
+
   fileprivate func insert(
     _ password: StoredPassword, of user: UserID, now: UnixTime
   ) throws(AccountError) {

@@ -30,6 +30,7 @@ public struct SQLiteAccounts: UserStore, SessionStore, ConnectionStore {
   }
 
   /// Runs `body` in one immediate transaction.
+  @discardableResult
   func transaction<Result: Sendable>(
     _ body: @escaping @Sendable (Connection) throws(AccountError) -> Result
   ) async throws(AccountError) -> Result {
@@ -91,53 +92,4 @@ extension Connection {
     }
     return changes
   }
-
-  /// Notes what was done, in the transaction that does it.
-  func note(
-    _ event: AuditEvent, at now: UnixTime, user: UserID, connection: ConnectionID? = nil,
-    credential: CredentialID? = nil, session: SessionID? = nil
-  ) throws(AccountError) {
-    try change(
-      """
-      INSERT INTO audit (at, event, user_id, connection_id, credential_id, session_id)
-      VALUES (?, ?, ?, ?, ?, ?)
-      """,
-      [
-        .integer(now.seconds), .text(event.rawValue), .text(user.text),
-        .optional(connection?.text), .optional(credential?.text), .optional(session?.text),
-      ])
-  }
-}
-
-/// What the audit table tells about.
-enum AuditEvent: String {
-  case userAdded = "user_added"
-  case passwordReplaced = "password_replaced"
-  case sessionOpened = "session_opened"
-  case sessionClosed = "session_closed"
-  /// An outlived refresh token was shown: a copy is in other hands.
-  case refreshTokenReused = "refresh_token_reused"
-  case connectionAdded = "connection_added"
-  case connectionChanged = "connection_changed"
-  /// Managed or zero-knowledge from now on.
-  case connectionModeChanged = "connection_mode_changed"
-  case connectionRevoked = "connection_revoked"
-  /// Ended because another took its place.
-  case connectionReplaced = "connection_replaced"
-  case credentialAdded = "credential_added"
-  case credentialRevoked = "credential_revoked"
-  case grantAdded = "grant_added"
-  case grantRevoked = "grant_revoked"
-  /// The code was shown with a wrong verifier, redirect address or resource.
-  case grantCodeMisused = "grant_code_misused"
-  /// A code or an outlived refresh token was shown again: a copy is in other hands.
-  case grantCodeReused = "grant_code_reused"
-  case grantTokenReused = "grant_token_reused"
-  case userKeyAdded = "user_key_added"
-  case userKeyRevoked = "user_key_revoked"
-  case spaceAdded = "space_added"
-  case spaceChanged = "space_changed"
-  case spaceRemoved = "space_removed"
-  case spaceKeyAdded = "space_key_added"
-  case spaceKeyRevoked = "space_key_revoked"
 }

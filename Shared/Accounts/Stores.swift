@@ -21,6 +21,12 @@ public struct StoredPassword: Sendable, Equatable {
   }
 }
 
+/// The life of what a person forgot.
+public enum ResetLife {
+  /// From asking for a new password until it must be set.
+  public static let secondsMax: Int64 = 3600
+}
+
 /// People with accounts.
 public protocol UserStore: Sendable {
   /// Adds a person and a first session.
@@ -34,10 +40,28 @@ public protocol UserStore: Sendable {
   ) async throws(AccountError) -> (user: User, password: StoredPassword)?
   /// The person; `notFound` when there is none.
   func user(_ id: UserID) async throws(AccountError) -> User
-  /// Replaces the stored password, unless it changed since `old` was read.
-  func replacePassword(
+  /// A person and their password; nil when there is none.
+  func password(
+    of user: UserID
+  ) async throws(AccountError) -> (user: User, password: StoredPassword)?
+  /// Begins a session of somebody whose password was found right, unless it changed since it was
+  /// read: nil then. `upgrade` takes its place.
+  func signIn(
+    _ user: UserID, password: StoredPassword, upgrade: StoredPassword?, now: UnixTime
+  ) async throws(AccountError) -> SessionTokens?
+  /// Notes that somebody did not know the password, of an account or of none.
+  func noteFailedSignIn(of user: UserID?, now: UnixTime) async throws(AccountError)
+  /// Writes down that somebody asked for a new password.
+  func askForReset(of user: UserID, now: UnixTime) async throws(AccountError)
+  /// Who asked for a new password, and until when they may set it; nil when nobody did lately.
+  func resetAsked(
+    of user: UserID, now: UnixTime
+  ) async throws(AccountError) -> (password: StoredPassword, until: UnixTime)?
+  /// Replaces a password that its owner forgot, and ends their sign-ins and what those began; false
+  /// when it changed since `old` was read.
+  func resetPassword(
     of user: UserID, old: StoredPassword, new: StoredPassword, now: UnixTime
-  ) async throws(AccountError)
+  ) async throws(AccountError) -> Bool
 }
 
 /// Sign-ins.

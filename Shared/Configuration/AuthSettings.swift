@@ -1,6 +1,7 @@
 // What auth may know: the master keys, the clients' secrets at the providers, Clerk and the help
 // desk. No Stripe key: whether billing is on it learns from the price alone.
 
+import Bytes
 import HTTPCodec
 import Posix
 import Providers
@@ -86,27 +87,48 @@ public struct AuthSettings: Sendable {
 
   /// Clerk, whose tokens are accepted beside ours.
   public struct Clerk: Sendable {
-    /// Its publishable key, which names its domain.
-    public let publishableKey: String?
-    /// Where its public keys are, when given.
-    public let jwksURL: WebURL?
+    /// Who signs its tokens: an origin.
+    public let issuer: String
+    /// Where its public keys are.
+    public let jwksURL: WebURL
     /// Its API key, to delete accounts.
     public let secretKey: SecretSetting?
     /// The base of its API.
     public let apiURL: WebURL
 
     init?(_ reader: SettingsReader) throws(ConfigurationError) {
-      publishableKey = try reader.text(.clerkPublishableKey)
-      jwksURL = try reader.secureURL(.clerkJWKS)
+      let named = try Self.domain(reader)
+      let given = try reader.secureURL(.clerkJWKS)
       secretKey = try reader.secret(.clerkSecretKey)
       apiURL = try reader.secureURLOrStandard(.clerkAPI)
-      if publishableKey == nil && jwksURL == nil {
+      guard let url = given ?? named else {
         guard secretKey == nil else {
           throw ConfigurationError(
             .clerkSecretKey, "needs CLERK_PUBLISHABLE_KEY or CLERK_JWKS_URL")
         }
         return nil
       }
+      jwksURL = url
+      issuer = url.origin
+    }
+
+    /// Where the keys of the domain are that a publishable key names: `pk_live_` or `pk_test_`, then
+    /// base64 of the domain and a `$`.
+    private static func domain(_ reader: SettingsReader) throws(ConfigurationError) -> WebURL? {
+      guard let text = try reader.text(.clerkPublishableKey) else { return nil }
+      let prefix = ["pk_live_", "pk_test_"].first { text.utf8.starts(with: $0.utf8) }
+      let body = text.utf8.dropFirst(prefix?.utf8.count ?? 0)
+      let unpadded = body.reversed().drop { $0 == UInt8(ascii: "=") }.reversed()
+      guard prefix != nil,
+        let bytes = Base64URL.decode(String(decoding: Array(unpadded), as: UTF8.self)),
+        bytes.last == UInt8(ascii: "$"),
+        let domain = String(validating: bytes.dropLast(), as: UTF8.self),
+        let url = WebURL("https://\(domain)/.well-known/jwks.json"),
+        url.origin.utf8.elementsEqual("https://\(domain)".utf8)
+      else {
+        throw ConfigurationError(.clerkPublishableKey, "is not a publishable key of Clerk")
+      }
+      return url
     }
   }
 

@@ -23,6 +23,14 @@ public struct TableOwnership: Sendable {
     "connections": TableOwnership([.auth]),
     "credentials": TableOwnership([.auth]),
     "audit": TableOwnership([.auth]),
+    "audit_subjects": TableOwnership([.auth]),
+    "audit_log": TableOwnership([.auth]),
+    "audit_cuts": TableOwnership([.auth]),
+    "password_resets": TableOwnership([.auth]),
+    "erased_connections": TableOwnership([.auth]),
+    "clerk_identities": TableOwnership([.auth]),
+    "clerk_farewells": TableOwnership([.auth]),
+    "interest": TableOwnership([.auth]),
     "pending_authorizations": TableOwnership([.auth]),
     "claims": TableOwnership([.auth]),
     "oauth_registrations": TableOwnership([.auth]),
@@ -54,8 +62,8 @@ public struct TableOwnership: Sendable {
     "token_blobs": TableOwnership([.auth, .scheduler]),
 
     // tokens.sqlite, written by the scheduler
-    "refresh_journal": TableOwnership([.scheduler]),
-    "refresh_state": TableOwnership([.scheduler]),
+    "refresh_journal": TableOwnership([.scheduler], erasers: [.auth]),
+    "refresh_state": TableOwnership([.scheduler], erasers: [.auth]),
 
     // both, written by the migration runner, which opens with the right to change the schema
     "schema_migrations": TableOwnership([]),

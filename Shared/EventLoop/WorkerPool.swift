@@ -21,11 +21,14 @@ public final class WorkerPool: Sendable {
   private let state = Mutex(State())
   private let threadsMax: Int
   private let queueMax: Int
+  private let niceness: Int32
   // Unsafe for the checker alone: a POSIX semaphore is made for several threads, and never freed.
   nonisolated(unsafe) private let ready: UnsafeMutablePointer<sem_t>
 
-  /// At most `threads` threads, started when needed, and `queueMax` jobs that wait.
-  public init(threads: Int, queueMax: Int) {
+  /// At most `threads` threads, started when needed, and `queueMax` jobs that wait. With a `niceness`
+  /// above 0 (19 at most) they leave the processor to other threads.
+  public init(threads: Int, queueMax: Int, niceness: Int32 = 0) {
+    self.niceness = niceness
     threadsMax = threads
     self.queueMax = queueMax
     ready = .allocate(capacity: 1)
@@ -75,6 +78,8 @@ public final class WorkerPool: Sendable {
   }
 
   private func work() {
+    // On Linux a process id of 0 means the calling thread alone. A refusal costs latency, no more.
+    if niceness > 0 { _ = setpriority(Int32(PRIO_PROCESS.rawValue), 0, niceness) }
     while true {
       while sem_wait(ready) != 0 {}
       let job = state.withLock { state in

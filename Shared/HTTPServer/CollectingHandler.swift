@@ -9,7 +9,11 @@ import Posix
 
 /// Serves collected requests of one loop.
 public final class CollectingHandler: ExchangeHandler {
+  /// Large bodies that are collected at once on this loop.
+  private static let largeBodiesMax = 4
+
   private let handler: any RequestHandler
+  private var largeBodies = 0
 
   /// Gives requests to `handler`.
   public init(_ handler: any RequestHandler) { self.handler = handler }
@@ -29,10 +33,19 @@ public final class CollectingHandler: ExchangeHandler {
       await refuse(connection, facts, status: 501)
       return false
     }
-    if case .length(let length) = head.framing, length > UInt64(connection.limits.bodyBytesMax) {
+    let standard = connection.limits.bodyBytesMax
+    let bytesMax = handler.bodyBytesMax(of: facts.method, path: facts.path, standard: standard)
+    if case .length(let length) = head.framing, length > UInt64(bytesMax) {
       await refuse(connection, facts, status: 413)
       return false
     }
+    let isLarge = bytesMax > standard
+    guard !isLarge || largeBodies < Self.largeBodiesMax else {
+      await refuse(connection, status: 503)
+      return false
+    }
+    if isLarge { largeBodies += 1 }
+    defer { if isLarge { largeBodies -= 1 } }
     let keepAlive = head.keepAlive
     if head.expectsContinue {
       connection.output.append("HTTP/1.1 100 Continue\r\n\r\n")
@@ -41,7 +54,7 @@ public final class CollectingHandler: ExchangeHandler {
     connection.consumeHead()
     let body: [UInt8]
     do throws(BodyFailure) {
-      body = try await connection.collectBody()
+      body = try await connection.collectBody(bytesMax: bytesMax)
     } catch {
       switch error {
       case .gone: break
@@ -159,6 +172,7 @@ private enum Refusals {
     case 417: ("expectation_failed", "The expectation can not be met")
     case 431: ("headers_too_large", "The request head is too large")
     case 501: ("not_implemented", "The method or framing is not supported")
+    case 503: ("service_unavailable", "Try again in a moment")
     case 505: ("http_version_not_supported", "Only HTTP/1.0 and HTTP/1.1 are spoken")
     default: ("bad_request", "The request is malformed")
     }

@@ -83,9 +83,13 @@ public protocol RequestHandler: Sendable {
   /// The fields of an answer that the server gives in the handler's place, because the body of
   /// `request` never became whole.
   func refusalFields(for request: Request) -> [(name: String, value: String)]
+  /// How many bytes a body may have; more than `standard` for few requests at a time only.
+  func bodyBytesMax(of method: Method, path: String, standard: Int) -> Int
 }
 
 extension RequestHandler {
   /// None.
   public func refusalFields(for request: Request) -> [(name: String, value: String)] { [] }
+  /// As many as the listener says.
+  public func bodyBytesMax(of method: Method, path: String, standard: Int) -> Int { standard }
 }

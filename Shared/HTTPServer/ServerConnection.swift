@@ -149,23 +149,26 @@ public final class ServerConnection {
     body.isComplete && !isDraining && requests < limits.requestsPerConnectionMax
   }
 
-  /// Collects the body, at most `limits.bodyBytesMax` bytes, after `consumeHead`.
+  /// Collects the body, at most `bytesMax` bytes (nil: `limits.bodyBytesMax`), after `consumeHead`.
+  /// One that may be longer than usual must come faster: it takes one of few places.
   /// - Throws: `BodyFailure`.
-  public func collectBody() async throws(BodyFailure) -> [UInt8] {
+  public func collectBody(bytesMax: Int? = nil) async throws(BodyFailure) -> [UInt8] {
+    let bytesMax = bytesMax ?? limits.bodyBytesMax
+    let rate = limits.bodyBytesPerSecondMin * (bytesMax > limits.bodyBytesMax ? 20 : 1)
     var bytes: [UInt8] = []
     let start = loop.now
     while true {
       do throws(ChunkError) {
-        while bytes.count <= limits.bodyBytesMax, let piece = try body.next(from: input) {
+        while bytes.count <= bytesMax, let piece = try body.next(from: input) {
           bytes.append(contentsOf: piece)
         }
       } catch { throw .malformed }
-      guard bytes.count <= limits.bodyBytesMax else { throw .tooLarge }
+      guard bytes.count <= bytesMax else { throw .tooLarge }
       if body.isComplete { break }
       switch stream.read(into: roomyInput()) {
       case .bytes: continue
       case .wouldBlock:
-        let patience = limits.bodyGraceSeconds + bytes.count / limits.bodyBytesPerSecondMin
+        let patience = limits.bodyGraceSeconds + bytes.count / rate
         timer.arm(at: start.advanced(by: .seconds(patience)))
         if loop.now >= start.advanced(by: .seconds(patience)) { throw .tooSlow }
         if isCut { throw .gone }

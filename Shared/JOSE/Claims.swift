@@ -10,7 +10,7 @@ public struct Claims: Equatable, Sendable {
   public var audience: String
   public var issuedAt: UnixTime
   public var expiry: UnixTime
-  /// The session or grant that the token belongs to.
+  /// What the token belongs to and ends with: a session, a grant, a password's fingerprint.
   public var session: String
   /// The client and the scope of an access token (RFC 9068 section 2.2); nil in other tokens.
   public var access: Access?

@@ -1,4 +1,4 @@
-// Reads and writes compact JWS (RFC 7515 section 3.1) for ES256. The algorithm belongs to the key,
+// Reads compact JWS (RFC 7515 section 3.1) for ES256 and RS256, and writes it for ES256. The algorithm belongs to the key,
 // never to the token: a header that names another, or that brings its own key, changes the encoding
 // or asks for extensions, is refused before any signature is looked at (RFC 8725).
 
@@ -8,6 +8,14 @@ import Bytes
 public enum CompactJWS {
   /// The longest token that is read at all.
   public static let textBytesMax = 8192
+
+  /// What a token is signed with; the reader names it, the token can only agree.
+  public enum Algorithm: String, Sendable {
+    /// ECDSA over P-256: our own tokens.
+    case es256 = "ES256"
+    /// RSA, PKCS #1 v1.5: tokens of Clerk.
+    case rs256 = "RS256"
+  }
 
   /// A header that passed every rule, and where its key is to be found.
   public struct Header: Sendable {
@@ -25,9 +33,10 @@ public enum CompactJWS {
     private let payload: [UInt8]
     private let signingInput: [UInt8]
     private let signature: [UInt8]
+    private let algorithm: Algorithm
 
-    /// Splits and decodes `text`.
-    public init(parsing text: String) throws(JOSEError) {
+    /// Splits and decodes `text`, a token of `algorithm`.
+    public init(parsing text: String, algorithm: Algorithm = .es256) throws(JOSEError) {
       let bytes = Array(text.utf8)
       guard bytes.count <= textBytesMax else { throw .notCompact }
       let dots = bytes.indices.filter { bytes[$0] == UInt8(ascii: ".") }
@@ -41,11 +50,15 @@ public enum CompactJWS {
       payload = try decode(dots[0] + 1..<dots[1])
       signature = try decode(dots[1] + 1..<bytes.count)
       signingInput = Array(bytes[0..<dots[1]])
-      header = try Self.header(JSONMembers(parsing: head))
+      self.algorithm = algorithm
+      header = try Self.header(JSONMembers(parsing: head), algorithm)
     }
 
-    private static func header(_ members: JSONMembers) throws(JOSEError) -> Header {
-      guard members.string("alg").map({ $0.utf8.elementsEqual("ES256".utf8) }) == true else {
+    private static func header(
+      _ members: JSONMembers, _ algorithm: Algorithm
+    ) throws(JOSEError) -> Header {
+      let name = members.string("alg")
+      guard name.map({ $0.utf8.elementsEqual(algorithm.rawValue.utf8) }) == true else {
         throw .algorithmRefused
       }
       let forbidden: [StaticString] = [
@@ -66,7 +79,17 @@ public enum CompactJWS {
 
     /// The payload, once `key` has been found to have signed it.
     public func verified(by key: P256.PublicKey) throws(JOSEError) -> [UInt8] {
-      guard key.verifies(signature, over: signingInput) else { throw .signatureWrong }
+      guard algorithm == .es256, key.verifies(signature, over: signingInput) else {
+        throw .signatureWrong
+      }
+      return payload
+    }
+
+    /// The payload, once `key` has been found to have signed it.
+    public func verified(by key: RSA.PublicKey) throws(JOSEError) -> [UInt8] {
+      guard algorithm == .rs256, key.verifies(signature, over: signingInput) else {
+        throw .signatureWrong
+      }
       return payload
     }
   }

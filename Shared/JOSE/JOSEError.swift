@@ -30,6 +30,6 @@ public enum JOSEError: Error, Equatable, Sendable {
 
   /// The claims that are checked.
   public enum Claim: Equatable, Sendable {
-    case issuer, audience, subject, expiry, issuedAt, notBefore
+    case issuer, audience, subject, expiry, issuedAt, notBefore, party, status
   }
 }

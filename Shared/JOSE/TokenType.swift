@@ -5,6 +5,8 @@
 public enum TokenType: String, Sendable {
   /// A signed-in person at the REST API.
   case session = "bindery-session+jwt"
+  /// Somebody who forgot their password.
+  case reset = "bindery-reset+jwt"
   /// An MCP client's access token (RFC 9068).
   case access = "at+jwt"
 }

@@ -18,6 +18,7 @@ public enum CallName: Int, MetricLabel {
   case mail
   case tidy
   case unwrapForKey
+  case resetToken
 
   /// The name as it crosses the wire and stands in metrics.
   public var label: StaticString {
@@ -33,6 +34,7 @@ public enum CallName: Int, MetricLabel {
     case .mail: "mail"
     case .tidy: "tidy"
     case .unwrapForKey: "unwrap_for_key"
+    case .resetToken: "reset_token"
     }
   }
 
@@ -64,6 +66,8 @@ public enum CallName: Int, MetricLabel {
       CallRule(callers: [.scheduler], answeredBy: [.auth], deadline: .seconds(30))
     case .unwrapForKey:
       CallRule(callers: [.edge], answeredBy: [.auth], deadline: .seconds(5))
+    case .resetToken:
+      CallRule(callers: [.scheduler], answeredBy: [.auth], deadline: .seconds(5))
     }
   }
 }

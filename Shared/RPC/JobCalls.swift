@@ -41,8 +41,14 @@ public enum MailCall: Call {
     public var occasion: String
     /// What the text leaves open, by name. Never a secret of a connection.
     public var values: [String: String]
+    /// Whose account it is about; the mail goes with the account.
+    public var userID: String?
 
-    public init(kind: MailKind, recipient: String, occasion: String, values: [String: String]) {
+    public init(
+      kind: MailKind, recipient: String, occasion: String, values: [String: String],
+      userID: String? = nil
+    ) {
+      self.userID = userID
       self.kind = kind
       self.recipient = recipient
       self.occasion = occasion
@@ -62,6 +68,10 @@ public enum MailCall: Call {
 public enum MailKind: String, Codable, Sendable, CaseIterable {
   /// To the operator: somebody registered.
   case newUser = "new_user"
+  /// To a person who forgot their password: a link, made when the mail is sent.
+  case passwordReset = "password_reset"
+  /// To a person: their password was changed by such a link.
+  case passwordChanged = "password_changed"
   /// To a person: their connection works for some days more.
   case connectionEnding = "connection_ending"
   /// The same for a connection that only its owner can keep alive.
@@ -70,6 +80,27 @@ public enum MailKind: String, Codable, Sendable, CaseIterable {
   case reauthorizationNeeded = "reauthorization_needed"
   /// To a person: consents should be renewed once a year.
   case yearlyReminder = "yearly_reminder"
+}
+
+// MARK: reset_token
+
+/// Make the token of a link by which a person sets a new password, just before it is mailed: so it
+/// is written nowhere.
+public enum ResetTokenCall: Call {
+  public static let name = CallName.resetToken
+
+  /// For whom.
+  public struct Request: Codable, Sendable {
+    public var userID: String
+    public init(userID: String) { self.userID = userID }
+  }
+
+  /// The token.
+  public struct Response: Codable, Sendable, Equatable {
+    /// Nil when the person did not ask within the last hour, or is gone.
+    public var token: String?
+    public init(token: String?) { self.token = token }
+  }
 }
 
 // MARK: tidy

@@ -154,6 +154,18 @@ def rows(system, file, query, *values):
         return database.execute(query, values).fetchall()
 
 
+def holding(system, *texts):
+    """Tables of both databases in which some value holds one of the texts, in bytes."""
+    found = set()
+    for file in ("bindery", "tokens"):
+        for (name,) in rows(system, file, "SELECT name FROM sqlite_schema WHERE type = 'table'"):
+            for row in rows(system, file, f'SELECT * FROM "{name}"'):
+                values = [v if isinstance(v, bytes) else str(v).encode() for v in row]
+                if any(text.encode() in value for value in values for text in texts):
+                    found.add(name)
+    return found
+
+
 @contextlib.contextmanager
 def writing(system, file):
     """Changes a row that only time would change. Nothing is checkpointed from here."""

@@ -20,7 +20,7 @@ from system import BIN, System, free_port, service
 from waiting import throughout, until
 
 JOBS = {"orphan_blobs", "upstream_revocations", "mail", "tidy", "master_keys", "forecast",
-        "anomalies"}
+        "anomalies", "audit_chain"}
 
 
 def status(system, *words):

@@ -117,7 +117,7 @@ def stored(system):
     found = {}
     for file in ("bindery", "tokens"):
         for (name,) in rows(system, file, "SELECT name FROM sqlite_schema WHERE type = 'table'"):
-            if name not in ("audit", "job_state", "sqlite_sequence"):
+            if name not in ("audit_log", "audit_subjects", "job_state", "sqlite_sequence"):
                 found[name] = rows(system, file, f"SELECT count(*) FROM {name}")[0][0]
     return found
 

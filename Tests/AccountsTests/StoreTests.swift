@@ -26,20 +26,6 @@ import Testing
     #expect(try await fixture.accounts.user(email: other) == nil)
   }
 
-  @Test("a password is replaced once for one reading of it") func password() async throws {
-    let fixture = try Fixture()
-    let (user, _) = try await fixture.addUser()
-    let new = StoredPassword(
-      costN: 4, costR: 1, costP: 1, salt: [UInt8](repeating: 3, count: 16),
-      hash: [UInt8](repeating: 4, count: 32))
-    try await fixture.accounts.replacePassword(
-      of: user.id, old: Fixture.password, new: new, now: Fixture.now)
-    await #expect(throws: AccountError.notFound) {
-      try await fixture.accounts.replacePassword(
-        of: user.id, old: Fixture.password, new: new, now: Fixture.now)
-    }
-  }
-
   @Test("labels count up per service; changes and lists follow") func connections() async throws {
     let fixture = try Fixture()
     let (user, _) = try await fixture.addUser()
@@ -80,26 +66,29 @@ import Testing
       var rows: [[String]] = []
       try database.withStatement(
         """
-        SELECT event || ' ' || at, user_id, connection_id, coalesce(credential_id, '') FROM audit
-        WHERE connection_id IS NOT NULL ORDER BY id
+        SELECT event || ' ' || l.at, s.user_id, about FROM audit_log AS l
+        JOIN audit_subjects AS s ON s.subject = l.subject
+        WHERE about LIKE 'connection=%' ORDER BY sequence
         """
       ) { (statement) throws(DatabaseError) in
         while try statement.step() {
           var row: [String] = []
-          for place in Int32(0)..<4 { row.append(try statement.row.text(place)) }
+          for place in Int32(0)..<3 { row.append(try statement.row.text(place)) }
           rows.append(row)
         }
       }
       return rows
     }
-    let ids = [user.id.text, connection.id.text]
+    let whole = "connection=\(connection.id.text)"
+    let part = "\(whole)\ncredential=\(credential.text)"
     let at = "\(later.seconds)"
     #expect(
       rows == [
-        ["connection_added \(Fixture.now.seconds)"] + ids + [credential.text],
-        ["connection_changed \(at)"] + ids + [""], ["connection_changed \(at)"] + ids + [""],
-        ["credential_revoked \(at)"] + ids + [credential.text],
-        ["connection_revoked \(at)"] + ids + [""],
+        ["connection_added \(Fixture.now.seconds)", user.id.text, part],
+        ["connection_changed \(at)", user.id.text, whole],
+        ["connection_changed \(at)", user.id.text, whole],
+        ["credential_revoked \(at)", user.id.text, part],
+        ["connection_revoked \(at)", user.id.text, whole],
       ])
   }
 

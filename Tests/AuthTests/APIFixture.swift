@@ -52,6 +52,15 @@ final class NotingRevoker: UpstreamRevoker {
   }
 }
 
+/// Notes which mails it was asked for.
+final class NotingMails: AccountMails {
+  private let asked = Mutex<[(mail: AccountMail, user: UserID)]>([])
+  var all: [(mail: AccountMail, user: UserID)] { asked.withLock { $0 } }
+  func send(_ mail: AccountMail, about user: User) {
+    asked.withLock { $0.append((mail, user.id)) }
+  }
+}
+
 /// An installation for one test.
 final class APIFixture: Sendable {
   static let origin = "http://127.0.0.1:8080"
@@ -65,7 +74,9 @@ final class APIFixture: Sendable {
   let shredder = NotingShredder()
   let revoker = NotingRevoker()
   let web = ScriptedProvider()
+  let mails = NotingMails()
   let keys: KeyAgent
+  let signingKeys: CurrentSigningKeys
   let epochs: RevocationEpochs
 
   init(_ change: [String: String] = [:]) throws {
@@ -97,19 +108,23 @@ final class APIFixture: Sendable {
     accounts = SQLiteAccounts(bindery)
     epochs = try RevocationEpochs(runDirectory: folder, forWriting: true)
     keys = KeyAgent(ring: settings.masterKeys?.ring, environment: .test)
+    signingKeys = CurrentSigningKeys(try SigningKeys(file: SigningKeys.generateFile()))
     api = AuthAPI(
       AuthAPI.Parts(
         settings: settings, accounts: accounts, tokens: tokens,
-        signingKeys: CurrentSigningKeys(try SigningKeys(file: SigningKeys.generateFile())),
+        signingKeys: signingKeys,
         keys: keys, epochs: epochs,
         catalogue: CurrentCatalogue(settings.catalogue), check: ScriptedCheck(), fetch: web,
         shredder: shredder, revoker: revoker, spawn: { work in Task { await work() } },
         log: .discarding,
         requests: MetricRegistry().counters(
-          "requests_total", "Requests.", label: "class", by: StatusClass.self)))
+          "requests_total", "Requests.", label: "class", by: StatusClass.self),
+        mails: mails))
   }
 
   var folder: String { home.path }
+
+  var resetTokens: ResetTokens { ResetTokens(keys: signingKeys, issuer: Self.origin) }
 
   deinit {
     for thread in [bindery, tokens] {

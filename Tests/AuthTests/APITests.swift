@@ -31,7 +31,7 @@ import Testing
     arguments: [
       "", "/", "/api", "/api/", "/api/me/", "//api/me", "/api//me", "/API/me", "/api/me/x",
       "/api/connections/", "/api/connections//api-key", "/api/connections/x/credentials/",
-      "/api/key", "/oauth/token", "/dashboard", "/api/auth/forgot-password",
+      "/api/key", "/oauth/token", "/dashboard", "/api/auth/forgotten",
     ])
   func others(path: String) { #expect(Route.match(.get, path) == .none) }
 

@@ -19,6 +19,7 @@ struct FuzzTarget: Sendable {
     FuzzTarget(name: "sse", run: fuzzEventStream),
     FuzzTarget(name: "strict-json", run: fuzzStrictJSON),
     FuzzTarget(name: "forms", run: fuzzForms),
+    FuzzTarget(name: "multipart", run: fuzzMultipart),
     FuzzTarget(name: "cookies", run: fuzzCookies),
     FuzzTarget(name: "url", run: fuzzURLs),
     FuzzTarget(name: "addresses", run: fuzzAddresses),

@@ -31,6 +31,34 @@ func fuzzForms(_ bytes: UnsafeRawBufferPointer) {
   promise(isSame == true, "a form reads back as written")
 }
 
+/// The first line of an input is a Content-Type, the rest the body.
+func fuzzMultipart(_ bytes: UnsafeRawBufferPointer) {
+  let lines = bytes.split(
+    separator: UInt8(ascii: "\n"), maxSplits: 1, omittingEmptySubsequences: false)
+  guard lines.count == 2,
+    let boundary = MultipartForm.boundary(inContentType: String(decoding: lines[0], as: UTF8.self))
+  else { return }
+  let body = Array(lines[1])
+  guard let form = try? MultipartForm(parsing: body, boundary: boundary) else { return }
+  promise((1...MultipartForm.partsMax).contains(form.parts.count), "parts are bounded")
+  // Written again by the rules, a form is the same bytes but for the spelling of its heads.
+  var again: [UInt8] = []
+  for part in form.parts {
+    promise(!part.name.isEmpty && !part.name.utf8.contains(0x22), "a part has a plain name")
+    var head = "--\(String(decoding: boundary, as: UTF8.self))\r\n"
+    head += "Content-Disposition: form-data; name=\"\(part.name)\""
+    if let fileName = part.fileName { head += "; filename=\"\(fileName)\"" }
+    if let type = part.mediaType { head += "\r\nContent-Type: \(type)" }
+    again += Array((head + "\r\n\r\n").utf8) + part.content + [0x0d, 0x0a]
+  }
+  again += Array("--".utf8) + boundary + Array("--\r\n".utf8)
+  guard let second = try? MultipartForm(parsing: again, boundary: boundary) else {
+    // A head may have come shorter than we write it.
+    return promise(again.count > body.count, "a form reads back as written")
+  }
+  promise(second.parts == form.parts, "a form reads back as written")
+}
+
 func fuzzCookies(_ bytes: UnsafeRawBufferPointer) {
   guard let value = try? Cookies.value("s", in: bytes) else { return }
   promise(value.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != 0x3b }, "a cookie value is plain")

@@ -74,8 +74,9 @@ import Testing
   /// Every parser that reads what strangers send or operators write.
   static let fuzzed = [
     "http-request-head", "http-response-head", "chunks", "sse", "rpc-frame", "sealed-value",
-    "strict-json", "settings", "tokens", "catalogue", "url", "cookies", "forms", "credential",
-    "key-ring", "addresses", "challenges", "metadata", "registrations", "token-answers",
+    "strict-json", "settings", "tokens", "catalogue", "url", "cookies", "forms", "multipart",
+    "credential", "key-ring", "addresses", "challenges", "metadata", "registrations",
+    "token-answers",
   ]
 
   @Test("every parser is fuzzed from seeds of its own") func fuzzing() {

@@ -1,5 +1,5 @@
-// Walks the published Wycheproof vectors for what we accept: ES256, and nothing else. Vectors for
-// other algorithms must all be refused, the valid ones too.
+// Walks the published Wycheproof vectors for what we accept: ES256 for our own tokens, RS256 for
+// Clerk's, and nothing else. Vectors for other algorithms must all be refused, the valid ones too.
 
 import Bytes
 import FoundationEssentials

@@ -126,7 +126,8 @@ private func prospect(
     stage = try await TokenStage()
     let mailer = Mailer(
       bindery: stage.bindery, carrier: SilentCarrier(), log: .discarding,
-      dashboard: "https://bindery.example/dashboard", host: "bindery.example")
+      dashboard: "https://bindery.example/dashboard", host: "bindery.example",
+      resetToken: { _ in nil })
     forecaster = Forecaster(
       bindery: stage.bindery, tokens: stage.tokens, mailer: mailer, catalogue: { .builtIn },
       metrics: metrics, log: .discarding)

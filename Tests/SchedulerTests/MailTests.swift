@@ -78,7 +78,8 @@ private let now = UnixTime(seconds: 1_800_000_000)
     for gap in MailTemplate.of(kind).gaps {
       #expect((text.subject + text.body).contains("<\(gap)>"), "\(gap)")
     }
-    #expect(kind == .newUser || text.body.contains("<dashboard>"))
+    let whereTo = kind == .passwordReset ? "<reset_link>" : "<dashboard>"
+    #expect(kind == .newUser || text.body.contains(whereTo))
     #expect(text.body.split(separator: "\n").allSatisfy { $0.utf8.count <= 100 })
   }
 
@@ -124,17 +125,21 @@ private final class ScriptedCarrier: MailCarrier {
     database = try DatabaseThread(DatabaseFile(.bindery, in: home.path), as: .scheduler)
   }
 
-  private func mailer(_ carrier: any MailCarrier) -> Mailer {
+  private func mailer(
+    _ carrier: any MailCarrier, resetToken: @escaping Mailer.ResetTokens = { _ in nil }
+  ) -> Mailer {
     Mailer(
       bindery: database, carrier: carrier, log: .discarding,
-      dashboard: "https://bindery.example/dashboard", host: "bindery.example")
+      dashboard: "https://bindery.example/dashboard", host: "bindery.example",
+      resetToken: resetToken)
   }
 
   private func queue(_ mailer: Mailer, _ occasion: String, to recipient: String = "a@b.example")
     async throws -> Mailer.Queued
   {
     try await mailer.queue(
-      .newUser, to: recipient, occasion: occasion, values: ["email": "x@y.example"], at: now)
+      .newUser, to: recipient, occasion: occasion, values: ["email": "x@y.example"],
+      about: nil, at: now)
   }
 
   private func rows() async throws -> [String] {
@@ -172,7 +177,8 @@ private final class ScriptedCarrier: MailCarrier {
     #expect(try await queue(mailer, "one", to: "a@b.example\r\nBcc: c@d.example") == .refused)
     #expect(try await queue(mailer, "o ne") == .refused)
     let more = try await mailer.queue(
-      .newUser, to: "a@b.example", occasion: "x", values: ["email": "a\nb"], at: now)
+      .newUser, to: "a@b.example", occasion: "x", values: ["email": "a\nb"], about: nil,
+      at: now)
     #expect(more == .refused)
     #expect(try await rows().isEmpty)
   }
@@ -198,6 +204,54 @@ private final class ScriptedCarrier: MailCarrier {
     carrier.failures.withLock { $0 = [.refused(status: 400)] }
     let last = try await mailer.sendDue(at: now)
     #expect(last.counts.map(\.count) == [0, 1, 0, 1] && last.hasFindings)
+  }
+
+  private let person = "00000000-0000-4000-8000-000000000007"
+
+  private func forget(_ mailer: Mailer, about user: String?) async throws -> Mailer.Queued {
+    try await mailer.queue(
+      .passwordReset, to: "a@b.example", occasion: "r1", values: [:], about: user, at: now)
+  }
+
+  @Test("the link of a reset is in the mail and never in the queue") func link() async throws {
+    let carrier = ScriptedCarrier([.unreachable])
+    let asked = Mutex<[String]>([])
+    let mailer = mailer(carrier) { user in
+      asked.withLock { $0.append(user) }
+      return "token.canary"
+    }
+    #expect(try await forget(mailer, about: nil) == .refused)
+    #expect(try await forget(mailer, about: "x") == .refused)
+    #expect(try await forget(mailer, about: person) == .new)
+    _ = try await mailer.sendDue(at: now)
+    let stored = try await database.run { (database) throws(DatabaseError) in
+      try database.all("SELECT subject || ' ' || coalesce(body, '') FROM mail_queue") {
+        (row) throws(DatabaseError) in try row.text(0)
+      }
+    }
+    #expect(stored.count == 1)
+    #expect(stored[0].contains("{reset_link}") && !stored[0].contains("canary"))
+    _ = try await mailer.sendDue(at: now.advanced(bySeconds: 60))
+    let bodies = carrier.asked.withLock { $0.map(\.body) }
+    let link = "https://bindery.example/dashboard/reset-password#token=token.canary\n"
+    #expect(bodies.count == 2)
+    #expect(bodies.allSatisfy { $0.contains(link) && !$0.contains("{") })
+    #expect(asked.withLock { $0 } == [person, person])
+    #expect(try await rows() == ["sent 2 - 1"])
+  }
+
+  @Test("a reset that nobody waits for any more is forgotten, one without auth waits")
+  func outdated() async throws {
+    let carrier = ScriptedCarrier()
+    let away = mailer(carrier) { (_) throws(RPCError) in throw .unreachable(.auth) }
+    #expect(try await forget(away, about: person) == .new)
+    let first = try await away.sendDue(at: now)
+    #expect(first.counts.map(\.count) == [0, 1, 1, 0])
+    #expect(try await rows() == ["waiting 1 link_unavailable 0"])
+    let report = try await mailer(carrier).sendDue(at: now.advanced(bySeconds: 60))
+    #expect(report.counts.map(\.count) == [0, 0, 0, 0])
+    #expect(try await rows().isEmpty)
+    #expect(carrier.asked.withLock { $0.isEmpty })
   }
 
   @Test("when the carrier is not there, the rest of the queue waits untouched")
@@ -227,7 +281,8 @@ private final class ScriptedFetch: Fetching {
 
 @Suite("SMTP2GO") struct SMTP2GOTests {
   private let mail = QueuedMail(
-    id: "00000000-0000-4000-8000-000000000001", recipient: "a@b.example", subject: "Hé \"you\"",
+    id: "00000000-0000-4000-8000-000000000001", kind: "new_user", userID: nil,
+    recipient: "a@b.example", subject: "Hé \"you\"",
     body: "One\nTwo\n", createdAt: now, tries: 0)
 
   private func send(
@@ -293,7 +348,8 @@ private final class ScriptedFetch: Fetching {
 @Suite("Outbox") struct OutboxTests {
   private let home = TestFolder("outbox")
   private let mail = QueuedMail(
-    id: "00000000-0000-4000-8000-000000000001", recipient: "a@b.example", subject: "Hello",
+    id: "00000000-0000-4000-8000-000000000001", kind: "new_user", userID: nil,
+    recipient: "a@b.example", subject: "Hello",
     body: "One\nTwo\n", createdAt: now, tries: 0)
 
   @Test("gets a file for the owner alone, the same one when a mail comes twice")

@@ -5,6 +5,7 @@ import Accounts
 import Clocks
 import Configuration
 import Database
+import HTTPCodec
 import HTTPServer
 import JOSE
 import Logging
@@ -17,6 +18,7 @@ struct AuthAPI: RequestHandler {
   private let origins: OriginPolicy
   private let authentication: Authentication
   private let signIn: SignIn
+  private let passwordReset: PasswordReset
   private let connect: ConnectByAPIKey
   private let oauth: OAuthRoutes
   private let connections: ConnectionRoutes
@@ -27,6 +29,9 @@ struct AuthAPI: RequestHandler {
   private let programKeys: KeyRoutes
   private let spaces: SpaceRoutes
   private let admittance: Admittance
+  private let account: AccountRoutes
+  private let support: SupportRoutes
+  private let reports: ViolationReports
   private let catalogue: CurrentCatalogue
   private let keys: KeyAgent
   private let clients: ClientAddress
@@ -52,8 +57,7 @@ struct AuthAPI: RequestHandler {
     let spawn: @Sendable (@escaping @Sendable () async -> Void) -> Void
     let log: Log
     let requests: Family<Counter, StatusClass>
-    /// Who is told of a new account; nil for nobody.
-    var newUser: NewUserNotice?
+    let mails: any AccountMails
   }
 
   init(_ parts: Parts) {
@@ -64,12 +68,18 @@ struct AuthAPI: RequestHandler {
     origins = OriginPolicy(admin: settings.common.adminURLs, own: publicURL)
     authentication = Authentication(
       sessions: parts.accounts, programs: parts.accounts, keys: parts.signingKeys,
-      issuer: publicURL.origin,
-      cookie: .session(publicURL: publicURL), origins: origins)
+      issuer: publicURL.origin, cookie: .session(publicURL: publicURL), origins: origins,
+      clerk: settings.clerk.map { ClerkSignIn($0, parts) })
+    let passwords = PasswordChecker()
     signIn = SignIn(
       users: parts.accounts, sessions: parts.accounts, authentication: authentication,
-      isOn: settings.localAccounts, usersMax: settings.usersMax.map { Int64($0) },
-      newUser: parts.newUser)
+      passwords: passwords, isOn: settings.localAccounts,
+      usersMax: settings.usersMax.map { Int64($0) }, mails: parts.mails)
+    passwordReset = PasswordReset(
+      users: parts.accounts,
+      tokens: ResetTokens(keys: parts.signingKeys, issuer: publicURL.origin),
+      passwords: passwords, mails: parts.mails, origins: origins, isOn: settings.localAccounts,
+      spawn: parts.spawn)
     connect = ConnectByAPIKey(
       catalogue: parts.catalogue, connections: parts.accounts, tokens: parts.tokens,
       keys: parts.keys, check: parts.check, urls: urls, named: named)
@@ -95,6 +105,19 @@ struct AuthAPI: RequestHandler {
     authorizationServer = AuthorizationServerRoutes(
       parts, signIn: signIn, authentication: authentication, connect: connect,
       authorize: oauth.authorize)
+    account = AccountRoutes(
+      accounts: parts.accounts, tokens: parts.tokens, epochs: parts.epochs, farewell: farewell,
+      clerk: settings.clerk.flatMap { clerk in
+        clerk.secretKey.map { ClerkAPI(url: clerk.apiURL, key: $0, fetching: parts.fetch) }
+      }, cookie: authentication.cookie, log: parts.log)
+    support = SupportRoutes(
+      desk: settings.zoho.map { ZohoDesk($0, fetching: parts.fetch, log: parts.log) },
+      interest: parts.accounts, authentication: authentication,
+      comingSoon: { [catalogue = parts.catalogue, clients = settings.oauthClients] service in
+        catalogue.value[service].map { $0.isComing(given: clients[service]) } ?? false
+      })
+    reports = ViolationReports(
+      origins: settings.common.adminURLs.map(\.origin) + [publicURL.origin], log: parts.log)
     catalogue = parts.catalogue
     keys = parts.keys
     clients = ClientAddress(trusted: settings.trustedProxies)
@@ -103,6 +126,11 @@ struct AuthAPI: RequestHandler {
     isHTTPS = publicURL.scheme == .https
     log = parts.log
     requests = parts.requests
+  }
+
+  func bodyBytesMax(of method: Method, path: String, standard: Int) -> Int {
+    guard case .route(.supportTicket, _) = Route.match(method, path) else { return standard }
+    return SupportMessage.formBytesMax
   }
 
   func respond(to request: Request) async -> Response {
@@ -165,6 +193,12 @@ struct AuthAPI: RequestHandler {
     case .register: return try await signIn.register(request, now: now)
     case .login: return try await signIn.login(request, now: now)
     case .token: return try await signIn.refresh(request, now: now)
+    case .forgotPassword: return try passwordReset.forgot(request, now: now)
+    case .resetPassword: return try await passwordReset.reset(request, now: now)
+    case .supportNonce: return try support.nonce(request)
+    case .supportTicket: return try await support.ticket(request)
+    case .interest: return try await support.interest(request, now: now)
+    case .violationReport: return try reports.take(request)
     case .services: return services()
     case .publicKeys: return publicKeys()
     case .openAPI: return .json(openAPI)
@@ -212,7 +246,11 @@ struct AuthAPI: RequestHandler {
     case .revokeSpaceKey, .revokeNamedSpaceKey:
       return try await spaces.revokeKey(
         request, parameters[0], parameters.dropFirst().first, caller, now: now)
-    case .register, .login, .token, .services, .publicKeys, .clientDocument, .callback, .openAPI:
+    case .exportAccount: return try await account.export(caller, now: now)
+    case .deleteAccount: return try await account.delete(caller, now: now)
+    case .register, .login, .token, .forgotPassword, .resetPassword, .supportNonce,
+      .supportTicket, .interest, .violationReport, .services, .publicKeys, .clientDocument,
+      .callback, .openAPI:
       preconditionFailure("answered above")
     }
   }

@@ -24,6 +24,8 @@ enum Refusal: Error, Equatable {
   case signInRefused
   /// A refresh token that is not believed, for whatever reason.
   case refreshRefused
+  /// The link to a new password is not ours, too old, or used.
+  case resetRefused
   case originRefused
   case notFound
   /// A claim of somebody else's.
@@ -56,6 +58,16 @@ enum Refusal: Error, Equatable {
   case claimAbsent
   /// The shown credential does not open this connection.
   case credentialRefused
+  /// A form with files was expected.
+  case formExpected
+  /// The nonce is not ours, too old, or used.
+  case nonceRefused
+  /// The operator has set up no help desk.
+  case helpDeskOff
+  /// The help desk did not take the ticket.
+  case ticketFailed
+  /// Not every row of an account could be deleted.
+  case deletionFailed
   case failed
 
   /// What a field of a body was expected to be.
@@ -63,6 +75,7 @@ enum Refusal: Error, Equatable {
     case email, password, apiKey, label, networks, keyStorageMode, name, tools, expiresIn
     case credential, nothingToChange, refreshToken, returnTo
     case permissions, connections, nothingToChangeInSpace
+    case nonce, username, topic, description, file, service
   }
 
   /// The status, the code and the sentence that the outside sees.
@@ -89,6 +102,8 @@ enum Refusal: Error, Equatable {
     case .permissionMissing: (403, "forbidden", "This key does not have the permission for it")
     case .signInRefused: (401, "invalid_credentials", "The e-mail address or password is wrong")
     case .refreshRefused: (401, "invalid_grant", "Sign in again")
+    case .resetRefused:
+      (400, "invalid_token", "This link does not work any more; ask for a new one")
     case .originRefused: (403, "forbidden", "This origin may not do that")
     case .notFound: (404, "not_found", "There is no such thing")
     case .notOwner: (403, "forbidden", "Somebody else connected this")
@@ -120,6 +135,14 @@ enum Refusal: Error, Equatable {
     case .claimAbsent: (400, "invalid_request", "token: a claim token is needed")
     case .credentialRefused:
       (403, "invalid_credential", "A working credential of this connection is needed")
+    case .formExpected:
+      (415, "unsupported_media_type", "The body must be multipart/form-data")
+    case .nonceRefused: (403, "invalid_nonce", "Reload the form and send it again")
+    case .helpDeskOff: (503, "service_unavailable", "There is no help desk here")
+    case .ticketFailed:
+      (500, "ticket_creation_failed", "The help desk did not take the message")
+    case .deletionFailed:
+      (500, "partial_failure", "The account is not deleted yet; try again")
     case .failed: (500, "internal_error", "Internal server error")
     }
   }
@@ -168,6 +191,12 @@ extension Refusal.Field {
       "permissions: a list of connections:read, connections:use, connections:write is needed"
     case .connections: "connections: at most 1000 ids of connections are possible"
     case .nothingToChangeInSpace: "name or connections is needed"
+    case .nonce: "nonce: a nonce of this form is needed"
+    case .username: "username: at most 100 characters"
+    case .topic: "topic: 1 to 100 characters are needed"
+    case .description: "description: 1 to 10000 characters are needed"
+    case .file: "file: one file of at most 10 MB"
+    case .service: "service: one that is coming is needed"
     case .returnTo: "return_to: a page of the dashboard is needed"
     }
   }

@@ -5,7 +5,7 @@ import HTTPCodec
 
 /// A route of the API.
 enum Route: CaseIterable {
-  case register, login, logout, token, me, services
+  case register, login, logout, token, forgotPassword, resetPassword, me, services
   case connectWithAPIKey, authorize
   // Before the routes of a connection, whose identifiers these words are not.
   case callback, claim
@@ -16,6 +16,8 @@ enum Route: CaseIterable {
   case listKeys, addKey, revokeKey, revokeNamedKey
   case listSpaces, addSpace, readSpace, changeSpace, removeSpace
   case listSpaceKeys, addSpaceKey, revokeSpaceKey, revokeNamedSpaceKey
+  case exportAccount, deleteAccount
+  case supportNonce, supportTicket, interest, violationReport
   case publicKeys, clientDocument
   case openAPI
 
@@ -26,6 +28,8 @@ enum Route: CaseIterable {
     case .login: (.post, "/api/auth/login")
     case .logout: (.post, "/api/auth/logout")
     case .token: (.post, "/api/auth/token")
+    case .forgotPassword: (.post, "/api/auth/forgot-password")
+    case .resetPassword: (.post, "/api/auth/reset-password")
     case .me: (.get, "/api/me")
     case .services: (.get, "/api/services")
     case .connectWithAPIKey: (.post, "/api/connections/{service}/api-key")
@@ -54,6 +58,12 @@ enum Route: CaseIterable {
     case .addSpaceKey: (.post, "/api/spaces/{id}/keys")
     case .revokeSpaceKey: (.delete, "/api/spaces/{id}/keys/{key}")
     case .revokeNamedSpaceKey: (.delete, "/api/spaces/{id}/keys")
+    case .exportAccount: (.get, "/api/account/export")
+    case .deleteAccount: (.delete, "/api/account")
+    case .supportNonce: (.post, "/api/support/nonce")
+    case .supportTicket: (.post, "/api/support/ticket")
+    case .interest: (.post, "/api/interest")
+    case .violationReport: (.post, "/api/csp-report")
     case .publicKeys: (.get, "/.well-known/jwks.json")
     case .clientDocument: (.get, ClientDocument.path)
     case .openAPI: (.get, "/api/openapi.json")
@@ -67,6 +77,8 @@ enum Route: CaseIterable {
     case .login: "login"
     case .logout: "logout"
     case .token: "token"
+    case .forgotPassword: "forgot_password"
+    case .resetPassword: "reset_password"
     case .me: "me"
     case .services: "services"
     case .connectWithAPIKey: "connect_with_api_key"
@@ -93,6 +105,12 @@ enum Route: CaseIterable {
     case .listSpaceKeys: "list_space_keys"
     case .addSpaceKey: "add_space_key"
     case .revokeSpaceKey, .revokeNamedSpaceKey: "revoke_space_key"
+    case .exportAccount: "export_account"
+    case .deleteAccount: "delete_account"
+    case .supportNonce: "support_nonce"
+    case .supportTicket: "support_ticket"
+    case .interest: "interest"
+    case .violationReport: "violation_report"
     case .publicKeys: "public_keys"
     case .clientDocument: "client_document"
     case .openAPI: "open_api"

@@ -19,6 +19,10 @@ extension Route {
   /// Who may take it.
   var access: RouteAccess {
     switch self {
+    case .forgotPassword, .resetPassword, .supportNonce, .supportTicket, .interest,
+      .violationReport:
+      .everyone
+    case .exportAccount, .deleteAccount: .session
     case .register, .login, .token, .services, .publicKeys, .clientDocument, .callback, .openAPI:
       .everyone
     case .logout, .listKeys, .addKey, .revokeKey, .revokeNamedKey, .listSpaceKeys, .addSpaceKey,
@@ -48,7 +52,8 @@ struct Admittance: Sendable {
     _ caller: Caller, to route: Route, _ parameters: [String]
   ) async throws(Refusal) {
     switch (caller.proof, route.access) {
-    case (.session, _), (_, .everyone), (.userKey, .person), (.userKey, .connections): break
+    case (.session, _), (.clerk, _), (_, .everyone), (.userKey, .person), (.userKey, .connections):
+      break
     case (.userKey, .session): throw .sessionNeeded
     case (.space, .session), (.space, .person): throw .routeUnknown
     case (.space(let space, let permissions), .connections(let needed)):

@@ -18,6 +18,8 @@ struct Caller: Sendable {
   /// What the caller showed.
   enum Proof: Sendable {
     case session(SessionID)
+    /// A token of Clerk's; its sessions are Clerk's.
+    case clerk
     case userKey(ProgramKeyID)
     case space(SpaceID, SpacePermissions)
   }
@@ -41,6 +43,8 @@ struct Authentication: Sendable {
   let issuer: String
   let cookie: CookieField
   let origins: OriginPolicy
+  /// Whose tokens are believed beside ours; nil for nobody's.
+  let clerk: ClerkSignIn?
 
   /// Who calls; nil for nobody that is believed.
   /// - Throws: `originRefused` when a cookie would be misused, `bearerNeeded`.
@@ -93,7 +97,7 @@ struct Authentication: Sendable {
       claims = try keys.value.verify(
         token, type: .session, expectation: .init(issuer: issuer, audience: Self.audience),
         now: now)
-    } catch { return nil }
+    } catch { return try await clerk?.caller(token, now: now) }
     guard let user = UserID(claims.subject), let session = SessionID(claims.session) else {
       return nil
     }

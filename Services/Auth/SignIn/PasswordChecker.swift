@@ -1,5 +1,6 @@
 // Runs password hashing on its own two threads with a short queue, so that a burst of sign-ins
-// neither stops the loops nor takes all memory: each hash needs 32 MiB.
+// neither stops the loops nor takes all memory: each hash needs 32 MiB. The threads come after all
+// others of the machine: a burst of sign-ins must not slow down requests.
 
 import Accounts
 import Bytes
@@ -9,7 +10,7 @@ import EventLoop
 struct PasswordChecker: Sendable {
   private let pool: WorkerPool
 
-  init() { pool = WorkerPool(threads: 2, queueMax: 16) }
+  init() { pool = WorkerPool(threads: 2, queueMax: 16, niceness: 15) }
 
   /// A fresh hash.
   func make(_ password: consuming Secret) async throws(Refusal) -> StoredPassword {

@@ -19,9 +19,15 @@ enum PasswordHash {
 
   /// A fresh hash of `password` with today's parameters.
   static func make(_ password: borrowing Secret) -> StoredPassword {
-    let salt = Randomness.bytes(count: saltBytes)
-    let hash = derive(password, salt: salt, n: costN, r: costR, p: costP, count: hashBytes)
-    return StoredPassword(costN: costN, costR: costR, costP: costP, salt: salt, hash: hash)
+    make(
+      password, salt: Randomness.bytes(count: saltBytes), n: costN, r: costR, p: costP)
+  }
+
+  static func make(
+    _ password: borrowing Secret, salt: [UInt8], n: UInt64, r: UInt64, p: UInt64
+  ) -> StoredPassword {
+    let hash = derive(password, salt: salt, n: n, r: r, p: p, count: hashBytes)
+    return StoredPassword(costN: n, costR: r, costP: p, salt: salt, hash: hash)
   }
 
   /// Whether `password` is the one that `stored` was made of.

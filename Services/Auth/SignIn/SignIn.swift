@@ -12,23 +12,24 @@ final class SignIn: Sendable {
   private let users: any UserStore
   private let sessions: any SessionStore
   private let authentication: Authentication
-  private let passwords = PasswordChecker()
+  private let passwords: PasswordChecker
   private let throttle = Mutex(SignInThrottle())
   /// Whether there are accounts with a password.
   let isOn: Bool
   private let usersMax: Int64?
-  private let newUser: NewUserNotice?
+  private let mails: any AccountMails
 
   init(
-    users: any UserStore, sessions: any SessionStore, authentication: Authentication, isOn: Bool,
-    usersMax: Int64?, newUser: NewUserNotice?
+    users: any UserStore, sessions: any SessionStore, authentication: Authentication,
+    passwords: PasswordChecker, isOn: Bool, usersMax: Int64?, mails: any AccountMails
   ) {
+    self.passwords = passwords
     self.users = users
     self.sessions = sessions
     self.authentication = authentication
     self.isOn = isOn
     self.usersMax = usersMax
-    self.newUser = newUser
+    self.mails = mails
   }
 
   private struct Credentials: Decodable {
@@ -55,7 +56,7 @@ final class SignIn: Sendable {
         email: email, password: stored, usersMax: usersMax, now: now)
     } catch { throw Refusal(error) }
     succeed(email.key, request)
-    newUser?.send(added.user)
+    mails.send(.newUser, about: added.user)
     return answer(
       201, user: added.user, session: added.tokens.session,
       refreshToken: added.tokens.refreshToken, cookie: added.tokens.cookie, now: now)
@@ -82,21 +83,40 @@ final class SignIn: Sendable {
   private func open(
     _ email: EmailAddress?, _ text: String, for request: Request, now: UnixTime
   ) async throws(Refusal) -> (user: User, tokens: SessionTokens) {
-    guard let email, let password = PasswordRules.admitTried(text) else { throw .signInRefused }
+    guard let email else { throw .signInRefused }
     try attempt(email.key, request)
+    var signedIn = try await signIn(email, text, now: now)
+    // The stored hash may have changed meanwhile: another sign-in upgraded it, or it was reset.
+    if case .changed = signedIn { signedIn = try await signIn(email, text, now: now) }
+    guard case .done(let user, let tokens) = signedIn else { throw .signInRefused }
+    succeed(email.key, request)
+    return (user, tokens)
+  }
+
+  private enum Outcome {
+    case done(User, SessionTokens)
+    /// The password was right and is not the stored one any more.
+    case changed
+    case refused
+  }
+
+  private func signIn(
+    _ email: EmailAddress, _ text: String, now: UnixTime
+  ) async throws(Refusal) -> Outcome {
+    guard let password = PasswordRules.admitTried(text) else { return .refused }
     let found: (user: User, password: StoredPassword)?
     do throws(AccountError) {
       found = try await users.user(email: email)
     } catch { throw Refusal(error) }
     let verdict = try await passwords.check(password, against: found?.password)
-    guard verdict.matches, let found else { throw .signInRefused }
-    succeed(email.key, request)
     do throws(AccountError) {
-      if let upgrade = verdict.upgrade {
-        try await users.replacePassword(
-          of: found.user.id, old: found.password, new: upgrade, now: now)
+      guard verdict.matches, let found else {
+        try await users.noteFailedSignIn(of: found?.user.id, now: now)
+        return .refused
       }
-      return (found.user, try await sessions.openSession(of: found.user.id, now: now))
+      let tokens = try await users.signIn(
+        found.user.id, password: found.password, upgrade: verdict.upgrade, now: now)
+      return tokens.map { .done(found.user, $0) } ?? .changed
     } catch { throw Refusal(error) }
   }
 
@@ -117,10 +137,14 @@ final class SignIn: Sendable {
 
   /// POST /api/auth/logout
   func logout(_ caller: Caller, now: UnixTime) async throws(Refusal) -> Response {
-    guard case .session(let session) = caller.proof else { throw .sessionNeeded }
-    do throws(AccountError) {
-      try await sessions.closeSession(session, now: now)
-    } catch { throw Refusal(error) }
+    switch caller.proof {
+    case .session(let session):
+      do throws(AccountError) {
+        try await sessions.closeSession(session, now: now)
+      } catch { throw Refusal(error) }
+    case .clerk: break  // the session is Clerk's to end
+    case .userKey, .space: throw .sessionNeeded
+    }
     var response = Response.json(JSONText.object([("success", true)]).bytes)
     response.fields.append(authentication.cookie.clear)
     return response

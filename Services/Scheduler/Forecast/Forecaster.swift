@@ -117,7 +117,8 @@ final class Forecaster: Sendable {
       notice, of: prospect, connection,
       serviceName: catalogue()[connection.service]?.name ?? connection.service)
     let queued = try await mailer.queue(
-      mail.kind, to: connection.email, occasion: mail.occasion, values: mail.values, at: now)
+      mail.kind, to: connection.email, occasion: mail.occasion, values: mail.values,
+      about: connection.owner, at: now)
     if queued == .refused {
       log.warning("notice_not_written", ["connection": .idPrefix(connection.id)])
     }

@@ -35,7 +35,7 @@ extension Job {
   }
 
   /// Waits a little for a peer that starts when we do.
-  private static func reach(_ peer: RPCClient, _ runtime: Runtime) async {
+  static func reach(_ peer: RPCClient, _ runtime: Runtime) async {
     let deadline = Instant.now.advanced(by: .seconds(5))
     while !peer.isConnected, Instant.now < deadline { await runtime.pause(for: .milliseconds(50)) }
   }

@@ -9,7 +9,7 @@ import RPC
 
 /// The jobs of the scheduler.
 enum JobName: Int, MetricLabel {
-  case orphanBlobs, upstreamRevocations, mail, tidy, masterKeys, forecast, anomalies
+  case orphanBlobs, upstreamRevocations, mail, tidy, masterKeys, forecast, anomalies, auditChain
 
   var label: StaticString {
     switch self {
@@ -20,6 +20,7 @@ enum JobName: Int, MetricLabel {
     case .masterKeys: "master_keys"
     case .forecast: "forecast"
     case .anomalies: "anomalies"
+    case .auditChain: "audit_chain"
     }
   }
 }

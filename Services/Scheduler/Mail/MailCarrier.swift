@@ -19,6 +19,10 @@ enum MailFailure: Error, Equatable, Sendable {
   /// The answer can not be understood: the mail may be on its way.
   case unclear
   case disk(Errno)
+  /// Auth could not be asked for the link.
+  case linkUnavailable
+  /// There is nothing to say any more: the link is not wanted, or was asked for too long ago.
+  case outdated
 
   /// One word for the row and the log.
   var label: StaticString {
@@ -33,6 +37,8 @@ enum MailFailure: Error, Equatable, Sendable {
       }
     case .unclear: "unclear"
     case .disk: "disk"
+    case .linkUnavailable: "link_unavailable"
+    case .outdated: "outdated"
     }
   }
 }

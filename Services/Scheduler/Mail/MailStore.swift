@@ -9,9 +9,11 @@ import RPC
 /// A mail that waits.
 struct QueuedMail: Sendable, Equatable {
   let id: String
+  let kind: String
+  let userID: String?
   let recipient: String
   let subject: String
-  let body: String
+  var body: String
   let createdAt: UnixTime
   let tries: Int64
 }
@@ -30,16 +32,18 @@ struct MailStore {
   /// Queues a mail; false when the occasion has one.
   func add(
     _ kind: MailKind, to recipient: String, subject: String, body: String, occasion: String,
-    at now: UnixTime
+    about user: String?, at now: UnixTime
   ) throws(DatabaseError) -> Bool {
     precondition(MailRules.admits(recipient: recipient) && MailRules.admits(subject: subject))
     try database.execute(
       """
-      INSERT INTO mail_queue (id, dedupe_key, kind, recipient, subject, body, created_at, next_try_at)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) ON CONFLICT (dedupe_key) DO NOTHING
+      INSERT INTO mail_queue (id, dedupe_key, kind, recipient, subject, body, created_at,
+        next_try_at, user_id)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8) ON CONFLICT (dedupe_key) DO NOTHING
       """,
       .text(Identifier<QueuedMail>.random().text), .text(occasion), .text(kind.rawValue),
-      .text(recipient), .text(subject), .text(body), .integer(now.seconds))
+      .text(recipient), .text(subject), .text(body), .integer(now.seconds),
+      .optional(user))
     return database.changes == 1
   }
 
@@ -47,13 +51,14 @@ struct MailStore {
   func due(at now: UnixTime, limit: Int64) throws(DatabaseError) -> [QueuedMail] {
     try database.all(
       """
-      SELECT id, recipient, subject, body, created_at, tries FROM mail_queue
+      SELECT id, recipient, subject, body, created_at, tries, kind, user_id FROM mail_queue
       WHERE state = 'waiting' AND next_try_at <= ? ORDER BY next_try_at, created_at LIMIT ?
       """, .integer(now.seconds), .integer(limit)
     ) { (row) throws(DatabaseError) in
       QueuedMail(
-        id: try row.text(0), recipient: try row.text(1), subject: try row.text(2),
-        body: try row.text(3), createdAt: UnixTime(seconds: try row.integer(4)),
+        id: try row.text(0), kind: try row.text(6), userID: try row.optionalText(7),
+        recipient: try row.text(1), subject: try row.text(2), body: try row.text(3),
+        createdAt: UnixTime(seconds: try row.integer(4)),
         tries: try row.integer(5))
     }
   }
@@ -78,6 +83,11 @@ struct MailStore {
         state = CASE WHEN ?2 IS NULL THEN 'parked' ELSE 'waiting' END
       WHERE id = ?3 AND state = 'waiting'
       """, .text("\(reason)"), .optional(next?.seconds), .text(id))
+  }
+
+  /// Forgets a mail that has nothing to say any more.
+  func drop(_ id: String) throws(DatabaseError) {
+    try database.execute("DELETE FROM mail_queue WHERE id = ?", .text(id))
   }
 
   /// Deletes rows of mails that were sent or parked long ago.

@@ -19,6 +19,31 @@ struct MailTemplate: Sendable {
           {email} has registered at {host}.
 
           """)
+    case .passwordReset:
+      MailTemplate(
+        subject: "A new password for {host}",
+        body: """
+          Hello,
+
+          somebody, probably you, asked for a new password for your account at {host}. Set it
+          here within an hour of asking; the link works once:
+          {reset_link}
+
+          If it was not you, do nothing: your password stays as it is.
+
+          """ + why)
+    case .passwordChanged:
+      MailTemplate(
+        subject: "Your password at {host} was changed",
+        body: """
+          Hello,
+
+          the password of your account at {host} was set anew with a link that was mailed to you,
+          and everybody who was signed in is signed out. If it was not you, ask for a new link at
+          once and look after your mailbox:
+          {dashboard}
+
+          """ + why)
     case .connectionEnding:
       MailTemplate(
         subject: "Your {service} connection ends on {date}",
@@ -76,6 +101,9 @@ struct MailTemplate: Sendable {
 
     """
 
+  /// The gap that is filled when the mail is sent: what stands there must not lie in the queue.
+  static let late = "reset_link"
+
   /// The names of the gaps.
   var gaps: Set<String> {
     var gaps: Set<String> = []
@@ -96,12 +124,17 @@ struct MailTemplate: Sendable {
     guard Set(values.keys) == gaps, values.values.allSatisfy(MailRules.admits(value:)) else {
       return nil
     }
-    let filled = (subject: fill(subject, values), body: fill(body, values))
+    let filled = (subject: Self.fill(subject, values), body: Self.fill(body, values))
     return MailRules.admits(subject: filled.subject) ? filled : nil
   }
 
+  /// The body of a queued mail whose only gap left is the late one.
+  static func complete(_ body: String, link: String) -> String {
+    fill(body, [late: link])
+  }
+
   /// One pass, so that a value that looks like a gap stays what it is.
-  private func fill(_ text: String, _ values: [String: String]) -> String {
+  private static func fill(_ text: String, _ values: [String: String]) -> String {
     var result = ""
     var rest = text[...]
     while let open = rest.firstIndex(of: "{") {

@@ -14,7 +14,7 @@ import Transport
 extension Mailer {
   /// Sends through SMTP2GO when there is a key for it, else into the outbox.
   convenience init(
-    _ settings: SchedulerSettings, _ runtime: Runtime, bindery: DatabaseThread
+    _ settings: SchedulerSettings, _ runtime: Runtime, bindery: DatabaseThread, auth: RPCClient
   ) throws(StartFailure) {
     let common = settings.common
     let host = common.publicURL.authority.description
@@ -34,7 +34,11 @@ extension Mailer {
     let admin = common.adminURLs.first ?? common.publicURL
     self.init(
       bindery: bindery, carrier: carrier, log: runtime.log,
-      dashboard: "\(admin.origin)/dashboard", host: host)
+      dashboard: "\(admin.origin)/dashboard", host: host,
+      resetToken: { (user) throws(RPCError) in
+        await Job.reach(auth, runtime)
+        return try await auth.call(ResetTokenCall.self, ResetTokenCall.Request(userID: user)).token
+      })
   }
 
   /// A message id's right side takes no colon and no bracket.
@@ -58,7 +62,7 @@ extension Mailer {
           request.kind, to: request.recipient,
           // Callers can not take each other's occasions.
           occasion: "\(context.caller.rawValue):\(request.occasion)", values: request.values,
-          at: .now)
+          about: request.userID, at: .now)
       } catch { throw error.isTransient ? .overloaded : .failed }
       switch queued {
       case .new: return MailCall.Response(queued: true)
@@ -71,7 +75,7 @@ extension Mailer {
   /// What each service may ask for.
   static func mails(of caller: Service) -> Set<MailKind> {
     switch caller {
-    case .auth: [.newUser]
+    case .auth: [.newUser, .passwordReset, .passwordChanged]
     default: []
     }
   }

@@ -2,6 +2,7 @@
 // writes down at once what the carrier answered. A mail is sent at least once; a second time only if
 // the process died between the carrier's answer and the note of it.
 
+import Accounts
 import Clocks
 import Database
 import Logging
@@ -20,14 +21,20 @@ final class Mailer: Sendable {
   private let log: Log
   private let dashboard: String
   private let host: String
+  private let resetToken: ResetTokens
   private let hurry: Mutex<@Sendable () -> Void>
+
+  /// The token of a person's link; nil when they want none any more.
+  typealias ResetTokens = @Sendable (_ user: String) async throws(RPCError) -> String?
 
   /// - Parameters:
   ///   - dashboard: the address that mails send people to.
   ///   - host: the installation's name.
   init(
-    bindery: DatabaseThread, carrier: any MailCarrier, log: Log, dashboard: String, host: String
+    bindery: DatabaseThread, carrier: any MailCarrier, log: Log, dashboard: String, host: String,
+    resetToken: @escaping ResetTokens
   ) {
+    self.resetToken = resetToken
     self.bindery = bindery
     self.carrier = carrier
     self.log = log
@@ -51,18 +58,22 @@ final class Mailer: Sendable {
   /// Queues a mail; when this returns, it is on disk.
   func queue(
     _ kind: MailKind, to recipient: String, occasion: String, values: [String: String],
-    at now: UnixTime
+    about user: String?, at now: UnixTime
   ) async throws(DatabaseError) -> Queued {
     let template = MailTemplate.of(kind)
     var values = values
     if template.gaps.contains("dashboard") { values["dashboard"] = dashboard }
     if template.gaps.contains("host") { values["host"] = host }
+    let isLate = template.gaps.contains(MailTemplate.late)
+    if isLate { values[MailTemplate.late] = "{\(MailTemplate.late)}" }
     guard MailRules.admits(recipient: recipient), MailRules.admits(occasion: occasion),
+      user.map({ UserID($0) != nil }) ?? !isLate,
       let text = template.filled(with: values)
     else { return .refused }
     let isNew = try await bindery.run { (database) throws(DatabaseError) in
       try MailStore(database: database).add(
-        kind, to: recipient, subject: text.subject, body: text.body, occasion: occasion, at: now)
+        kind, to: recipient, subject: text.subject, body: text.body, occasion: occasion,
+        about: user, at: now)
     }
     if isNew { hurry.withLock { $0 }() }
     return isNew ? .new : .known
@@ -83,7 +94,7 @@ final class Mailer: Sendable {
       let elapsed = start.duration(to: .now).components.seconds
       unreachable = failure == .unreachable ? unreachable + 1 : 0
       try await note(mail, failure, at: now.advanced(bySeconds: elapsed))
-      if failure == nil { sent += 1 } else { failed += 1 }
+      if failure == nil { sent += 1 } else if failure != .outdated { failed += 1 }
     }
     let depth = try await bindery.run { (database) throws(DatabaseError) in
       let store = MailStore(database: database)
@@ -99,9 +110,23 @@ final class Mailer: Sendable {
 
   private func attempt(_ mail: QueuedMail, at now: UnixTime) async -> MailFailure? {
     do throws(MailFailure) {
-      try await carrier.carry(mail, at: now)
+      try await carrier.carry(try await complete(mail), at: now)
       return nil
     } catch { return error }
+  }
+
+  /// The mail with the link that it is about.
+  private func complete(_ mail: QueuedMail) async throws(MailFailure) -> QueuedMail {
+    guard mail.kind == MailKind.passwordReset.rawValue else { return mail }
+    let token: String?
+    do throws(RPCError) { token = try await resetToken(mail.userID ?? "") } catch {
+      throw .linkUnavailable
+    }
+    guard let token else { throw .outdated }
+    var mail = mail
+    mail.body = MailTemplate.complete(
+      mail.body, link: "\(dashboard)/reset-password#token=\(token)")
+    return mail
   }
 
   private func note(
@@ -112,6 +137,13 @@ final class Mailer: Sendable {
         try MailStore(database: database).settle(mail.id, sentAt: now)
       }
       log.info("mail_sent", ["mail": .idPrefix(mail.id)])
+      return
+    }
+    guard failure != .outdated else {
+      try await bindery.run { (database) throws(DatabaseError) in
+        try MailStore(database: database).drop(mail.id)
+      }
+      log.info("mail_dropped", ["mail": .idPrefix(mail.id)])
       return
     }
     let next = MailRules.nextTry(createdAt: mail.createdAt, tries: mail.tries + 1, now: now)

@@ -198,6 +198,8 @@ enum RouteRefusals {
     case .person: all += [.unauthenticated, .routeUnknown]
     case .connections: all += [.unauthenticated, .permissionMissing]
     }
+    // Somebody of Clerk may call for the first time.
+    if route.access != .everyone { all.append(.usersMaxReached) }
     if route.access != .everyone && route.shape.method != .get { all.append(.originRefused) }
     // A parameter that is no segment, such as an encoded slash, leads to no route.
     if route.shape.pattern.utf8.contains(UInt8(ascii: "{")) { all += [.notFound, .routeUnknown] }

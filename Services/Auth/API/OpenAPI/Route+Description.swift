@@ -37,6 +37,14 @@ extension Route {
     case .addSpaceKey: .addSpaceKey
     case .revokeSpaceKey: .revokeSpaceKey
     case .revokeNamedSpaceKey: .revokeNamedSpaceKey
+    case .forgotPassword: .forgotPassword
+    case .resetPassword: .resetPassword
+    case .exportAccount: .exportAccount
+    case .deleteAccount: .deleteAccount
+    case .supportNonce: .supportNonce
+    case .supportTicket: .supportTicket
+    case .interest: .interest
+    case .violationReport: .violationReport
     case .publicKeys: .publicKeys
     case .clientDocument: .clientDocument
     case .openAPI: .openAPI

@@ -12,8 +12,10 @@ import signal
 import urllib.parse
 
 import pytest
+from desk import Clerk
 from prometheus_client.parser import text_string_to_metric_families
 from system import PASSWORD, System
+from test_jobs import PostOffice
 from waiting import until
 from wire import Cut, head
 
@@ -83,10 +85,17 @@ def test_the_search_finds_every_form_of_a_canary():
 @pytest.fixture(scope="module")
 def planted(catalogue, scripted):
     """A system of its own through which every canary went."""
-    canaries = Canaries()
-    with System(catalogue, {"LOG_LEVEL": "debug"}) as system:
-        everything(system, scripted["alpha"], canaries)
-        yield system, canaries
+    canaries, office, clerk = Canaries(), PostOffice(), Clerk()
+    settings = {"LOG_LEVEL": "debug", **office.settings, **clerk.settings}
+    try:
+        with System(catalogue, settings) as system:
+            everything(system, scripted["alpha"], canaries)
+            forgotten(system, office, canaries)
+            clerks_people(system, clerk, canaries)
+            yield system, canaries
+    finally:
+        office.close()
+        clerk.close()
 
 
 def quietly(system, data, half_close=False):
@@ -144,6 +153,38 @@ def accounts(system, person, canaries):
         quietly(system, head("POST", "/api/auth/login", [
             ("Host", system.host), ("Content-Type", "application/json"),
             ("Content-Length", str(len(data)))]) + data)
+
+
+def forgotten(system, office, canaries):
+    """A link to a new password on its way out, used, and used again; and others that are none."""
+    person = system.person()
+    post = lambda path, body: person.call("POST", f"/api/auth/{path}", body)
+    assert post("forgot-password", {"email": person.email}).status == 202
+    post("forgot-password", {"email": canaries.new("address without an account") + "@example.org"})
+
+    def mailed():
+        texts = [r["text_body"] for r in office.requests if r["to"] == [person.email]]
+        return next((t for t in texts if "#token=" in t), None)
+
+    token = re.search(r"#token=(\S+)", until(mailed, 20, "the link"))[1]
+    canaries.add("reset token", token)
+    canaries.add("signature of a reset token", token.split(".")[2])
+    for _ in range(2):
+        post("reset-password", {"token": token, "password": canaries.new("new password")})
+    post("reset-password", {"token": canaries.new("unknown reset token"), "password": PASSWORD})
+    forged = ".".join([*token.split(".")[:2], canaries.new("signature of a forged reset token")])
+    assert post("reset-password", {"token": forged, "password": PASSWORD}).status == 400
+
+
+def clerks_people(system, clerk, canaries):
+    person = system.person()
+    for place, claims in (("good", {}), ("late", {"exp": 1}), ("foreign", {"iss": "https://x.example"})):
+        token = clerk.token("user_1", sid=canaries.new(f"session at Clerk of a {place} token"), **claims)
+        canaries.add(f"{place} Clerk token", token)
+        canaries.add(f"signature of a {place} Clerk token", token.split(".")[2])
+        reply = person.call("GET", "/api/me", headers={"Authorization": f"Bearer {token}"})
+        assert reply.status == (200 if place == "good" else 401)
+    canaries.add("Clerk's API key", "sk_test_canary_of_clerk")
 
 
 def traffic(system, upstream, access, managed, dead, canaries):

@@ -369,8 +369,9 @@ def test_a_code_works_once_and_takes_back_what_it_gave(system, code):
 
 
 @pytest.mark.parametrize("change", [
-    {"code_verifier": "x" * 43}, {"redirect_uri": "http://127.0.0.1:10/callback"},
-], ids=["verifier", "redirect"])
+    {"code_verifier": "x" * 43}, {"code_verifier": "wrong"},
+    {"redirect_uri": "http://127.0.0.1:10/callback"},
+], ids=["verifier", "no verifier at all", "redirect"])
 def test_what_does_not_fit_consumes_the_code(change, code):
     """O22, O24."""
     client, value = code

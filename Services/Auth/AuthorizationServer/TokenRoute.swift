@@ -48,8 +48,7 @@ struct TokenRoute: Sendable {
     _ form: Form, _ client: ProvenClient, now: UnixTime
   ) async throws(OAuthRefusal) -> (GrantRecord, KeyAgent.Issued) {
     guard let code = OAuthForm.value("code", form),
-      let verifier = OAuthForm.value("code_verifier", form),
-      Self.verifierBytes.contains(verifier.utf8.count)
+      let verifier = OAuthForm.value("code_verifier", form)
     else { throw .invalidRequest }
     guard let secret = CredentialSecret(text: code) else { throw .invalidGrant }
     let found: (grant: GrantRecord, code: CodeRecord)?
@@ -66,7 +65,8 @@ struct TokenRoute: Sendable {
     }
     guard stored.expiresAt > now else { throw .invalidGrant }
     let isRight =
-      constantTimeEqual(SHA256Digest.of(verifier), stored.challenge)
+      Self.verifierBytes.contains(verifier.utf8.count)
+      && constantTimeEqual(SHA256Digest.of(verifier), stored.challenge)
       && OAuthForm.value("redirect_uri", form).map {
         $0.utf8.elementsEqual(stored.redirectURI.utf8)
       } ?? true

@@ -41,8 +41,8 @@ enum UnfetchHook {
     let connection: Connection
     var acknowledged: Int64 = 0
 
-    init(_ file: DatabaseFile) throws {
-      connection = try Connection(file, as: .auth, patience: .milliseconds(20))
+    init(_ file: DatabaseFile, patience: Duration = .milliseconds(20)) throws {
+      connection = try Connection(file, as: .auth, patience: patience)
     }
 
     @discardableResult
@@ -122,7 +122,8 @@ enum UnfetchHook {
   @Test("run beside a writer without stopping it for long") func thread() throws {
     let file = try scratch.migrated()
     let checkpointer = try Checkpointer(file, every: .milliseconds(5))
-    let writer = try Writer(file)
+    // The disk may take long beside other work; a checkpoint that held the lock would not end at all.
+    let writer = try Writer(file, patience: .seconds(2))
     for _ in 0..<300 { #expect(writer.commit() == nil) }
     let deadline = Instant.now.advanced(by: .seconds(10))
     while file.logBytes > 5000, Instant.now < deadline { usleep(1000) }

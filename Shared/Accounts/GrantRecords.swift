@@ -16,8 +16,8 @@ public enum GrantLife {
   public static let graceSecondsMax: Int64 = 60
   /// Grants of one connection.
   public static let grantsMax: Int64 = 200
-  /// Access tokens of one grant that live at once; the oldest go first.
-  public static let accessTokensMax: Int64 = 100
+  /// Access tokens of one grant that live at once; none makes room for another.
+  public static let accessTokensMax: Int64 = 1000
   /// A registered client that nobody got a grant for.
   public static let idleClientSeconds: Int64 = 86_400
   /// A registered client since its last grant.

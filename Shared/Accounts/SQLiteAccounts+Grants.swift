@@ -189,18 +189,17 @@ extension SQLiteAccounts: GrantStore {
 }
 
 extension Connection {
-  /// Adds an access token inside the caller's transaction; the oldest make room.
+  /// Adds an access token inside the caller's transaction.
+  /// - Throws: `tooMany`.
   fileprivate func insert(
     _ access: AccessTokenRecord, of grant: GrantID, now: UnixTime
   ) throws(AccountError) {
     try change(
       "DELETE FROM oauth_access_tokens WHERE expires_at <= ?", [.integer(now.seconds)])
-    try change(
-      """
-      DELETE FROM oauth_access_tokens WHERE lookup IN (
-        SELECT lookup FROM oauth_access_tokens WHERE grant_id = ?
-        ORDER BY expires_at DESC LIMIT -1 OFFSET ?)
-      """, [.text(grant.text), .integer(GrantLife.accessTokensMax - 1)])
+    let count = try one(
+      "SELECT count(*) FROM oauth_access_tokens WHERE grant_id = ?", [.text(grant.text)]
+    ) { (row) throws(AccountError) in try RowReading.integer(row, 0) }
+    guard let count, count < GrantLife.accessTokensMax else { throw .tooMany }
     try change(
       "INSERT INTO oauth_access_tokens (lookup, grant_id, wrap, expires_at) VALUES (?, ?, ?, ?)",
       [

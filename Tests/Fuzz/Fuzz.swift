@@ -34,6 +34,10 @@ struct FuzzTarget: Sendable {
     FuzzTarget(name: "metadata", run: fuzzMetadata),
     FuzzTarget(name: "registrations", run: fuzzRegistrations),
     FuzzTarget(name: "token-answers", run: fuzzTokenAnswers),
+    FuzzTarget(name: "redirect-uris", run: fuzzRedirectURIs),
+    FuzzTarget(name: "client-metadata", run: fuzzClientMetadata),
+    FuzzTarget(name: "authorization-requests", run: fuzzAuthorizationRequests),
+    FuzzTarget(name: "grant-tokens", run: fuzzGrantTokens),
   ]
 }
 

@@ -77,6 +77,7 @@ import Testing
     "strict-json", "settings", "tokens", "catalogue", "url", "cookies", "forms", "multipart",
     "credential", "key-ring", "addresses", "challenges", "metadata", "registrations",
     "token-answers",
+    "redirect-uris", "client-metadata", "authorization-requests", "grant-tokens",
   ]
 
   @Test("every parser is fuzzed from seeds of its own") func fuzzing() {

@@ -42,7 +42,7 @@ import Testing
       ("response_type", "token", .unsupportedResponseType),
       ("code_challenge", nil, .invalidRequest), ("code_challenge", "", .invalidRequest),
       ("code_challenge", Self.challenge + "A", .invalidRequest),
-      ("code_challenge", String(Self.challenge.dropLast()) + "B", .invalidRequest),  // dangling bits
+      ("code_challenge", String(Self.challenge.dropLast()) + "B", .invalidRequest),
       ("code_challenge_method", nil, .invalidRequest),
       ("code_challenge_method", "plain", .invalidRequest),
       ("resource", nil, .invalidTarget), ("resource", "", .invalidTarget),

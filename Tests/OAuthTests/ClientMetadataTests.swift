@@ -15,11 +15,11 @@ import Testing
     let read = try registration(#"{"redirect_uris":["https://c.example/cb"],"x":{}}"#).get()
     #expect(read.authentication == .basic && read.grantTypes == ["authorization_code"])
     #expect(read.name == nil && read.clientID == nil && !read.refreshes)
-    let public_ = try registration(
+    let open = try registration(
       #"{"redirect_uris":["http://[::1]/"],"token_endpoint_auth_method":"none","#
         + #""grant_types":["refresh_token","authorization_code"]}"#
     ).get()
-    #expect(public_.authentication == .none && public_.refreshes)
+    #expect(open.authentication == .none && open.refreshes)
   }
 
   static let refused: [(String, ClientMetadata.Fault)] = [

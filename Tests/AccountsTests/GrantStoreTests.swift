@@ -1,4 +1,5 @@
-// Grants in the database: what happens once, what ends with what, and what is forgotten when.
+// Grants in the database: what happens once, what ends with what, and what is forgotten when. Time is an
+// argument, so that ninety days pass in a line.
 
 import Accounts
 import Clocks

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from conftest import key
+from system import PASSWORD
 from test_revocation import Race
 from waiting import until
 
@@ -230,7 +231,7 @@ def test_a_space_key_needs_its_permission_and_its_space(person, alpha):
 
 def test_routes_for_programs_take_no_cookie(person, system):
     cookie = person.call("POST", "/api/auth/login", {
-        "email": person.email, "password": "correct horse battery staple"},
+        "email": person.email, "password": PASSWORD},
         {"Authorization": ""}).headers["Set-Cookie"].split(";")[0]
     text, person.token = user_key(person)["key"], None
     both = {"Cookie": cookie, "Origin": system.origin}
@@ -398,3 +399,42 @@ def test_strangers_find_nothing(system, person):
     assert bearer(person, text["key"]).call("GET", "/api/me").status == 200
     assert json.loads(bearer(person, held["key"]).call("GET", "/api/connections").body) == {
         "connections": []}
+
+
+def test_each_kind_of_secret_is_good_at_its_places_alone(person, alpha):
+    access = person.connect("alpha", key(), "managed")
+    signed = person.call("POST", "/api/auth/login", {
+        "email": person.email, "password": PASSWORD}, {"Authorization": ""})
+    held = {"session": signed.json()["access_token"], "refresh": signed.json()["refresh_token"],
+            "cookie": signed.headers["Set-Cookie"].split(";")[0].split("=", 1)[1],
+            "user": user_key(person)["key"],
+            "space": space_key(person, space(person, access), ALL)["key"],
+            "credential": access.api_key, "url": access.secret}
+
+    def api(method, path, body=None):
+        return lambda text: bearer(person, text).call(method, path, body).status
+
+    def by_cookie(text):
+        return bearer(person, None).call(
+            "GET", "/api/me", headers={"Cookie": f"bindery_session={text}"}).status
+
+    def refreshed(text):
+        return bearer(person, None).call("POST", "/api/auth/token", {"refresh_token": text}).status
+
+    def in_path(text):
+        reached = copy.copy(access)
+        reached.path = f"/mcp/alpha/{text}"
+        return reached.call(PING).status
+
+    places = {
+        "making keys": (api("POST", "/api/keys"), {"session"}),
+        "making spaces": (api("POST", "/api/spaces", {"name": "x"}), {"session", "user"}),
+        "seeing oneself": (api("GET", "/api/me"), {"session", "user"}),
+        "seeing connections": (api("GET", "/api/connections"), {"session", "user", "space"}),
+        "the cookie": (by_cookie, {"cookie"}), "refreshing": (refreshed, {"refresh"}),
+        "a service, by header": (lambda text: call(access, text).status,
+                                 {"user", "space", "credential"}),
+        "a service, by address": (in_path, {"url"})}
+    for place, (attempt, good) in places.items():
+        found = {kind for kind, text in held.items() if attempt(text) in (200, 201)}
+        assert found == good, place

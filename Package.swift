@@ -74,8 +74,8 @@ let package = Package(
         .embedInCode("0005_refresh.sql"), .embedInCode("0006_rotation.sql"),
         .embedInCode("0007_jobs.sql"), .embedInCode("0008_suspension.sql"),
         .embedInCode("0009_authorization_server.sql"),
-        .embedInCode("0010_keys.sql"),
-        .embedInCode("0011_account.sql"),
+        .embedInCode("0010_keys.sql"), .embedInCode("0011_account.sql"),
+        .embedInCode("0012_key_use.sql"),
       ], swiftSettings: settings),
     library(
       "Database",

@@ -29,5 +29,6 @@ public struct MigrationFile: Sendable {
       name: "0009_authorization_server", text: PackageResources._009_authorization_server_sql),
     MigrationFile(name: "0010_keys", text: PackageResources._010_keys_sql),
     MigrationFile(name: "0011_account", text: PackageResources._011_account_sql),
+    MigrationFile(name: "0012_key_use", text: PackageResources._012_key_use_sql),
   ]
 }

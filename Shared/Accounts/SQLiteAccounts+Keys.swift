@@ -36,9 +36,7 @@ extension SQLiteAccounts: KeyStore {
         """
         SELECT id, name, created_at, expires_at, (SELECT max(at) FROM (
             SELECT last_used_at AS at UNION ALL
-            SELECT u.last_used_at FROM connections AS k JOIN credential_use AS u
-              ON u.connection_id = k.id AND u.credential_id = user_keys.id
-            WHERE k.user_id = user_keys.user_id))
+            SELECT u.last_used_at FROM credential_use AS u WHERE u.credential_id = user_keys.id))
         FROM user_keys WHERE user_id = ? ORDER BY created_at, rowid
         """, [.text(user.text)]
       ) { (row) throws(AccountError) in try ProgramKeyRecord(row, permissions: nil) }

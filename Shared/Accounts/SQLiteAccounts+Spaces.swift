@@ -103,11 +103,10 @@ extension SQLiteAccounts: SpaceStore {
         """
         SELECT id, name, created_at, expires_at, (SELECT max(at) FROM (
             SELECT last_used_at AS at UNION ALL
-            SELECT u.last_used_at FROM connections AS k JOIN credential_use AS u
-              ON u.connection_id = k.id AND u.credential_id = space_api_keys.id
-            WHERE k.user_id = ?)), may_read, may_use, may_write
+            SELECT u.last_used_at FROM credential_use AS u
+            WHERE u.credential_id = space_api_keys.id)), may_read, may_use, may_write
         FROM space_api_keys WHERE space_id = ? ORDER BY created_at, rowid
-        """, [.text(user.text), .text(space.text)]
+        """, [.text(space.text)]
       ) { (row) throws(AccountError) in
         try ProgramKeyRecord(row, permissions: try SpacePermissions(row, from: 5))
       }

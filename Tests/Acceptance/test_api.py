@@ -89,7 +89,7 @@ def test_every_generated_call_is_answered_as_documented(place, alpha, seed, tmp_
     assert done.stdout, done.stderr[-3000:]
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["failures"] == [], "\n".join(result["failures"])
-    assert result["calls"] >= CALLS * 9 // 10, result
+    assert result["calls"] >= CALLS, result
     assert result["operations"] == len(operations(place))
     print(result)
 

@@ -71,9 +71,8 @@ extension RouteDescription {
 
   static let violationReport = RouteDescription(
     summary: "Reports of browsers about content security policies",
-    body: Body(
-      schema: ["type": ["object", "array"]], isNeeded: false,
-      mediaType: "application/csp-report"),
+    // Browsers say application/csp-report or application/reports+json; the route does not ask.
+    body: .json(["type": ["object", "array"]], isNeeded: false),
     answers: [Answer(status: 204, meaning: "Taken", schema: nil, mediaType: "")],
     refusals: [.tooManyAttempts(retryAfterSeconds: 1)])
 }

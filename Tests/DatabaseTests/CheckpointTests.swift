@@ -122,7 +122,7 @@ enum UnfetchHook {
   @Test("run beside a writer without stopping it for long") func thread() throws {
     let file = try scratch.migrated()
     let checkpointer = try Checkpointer(file, every: .milliseconds(5))
-    // The disk may take long beside other work; a checkpoint that held the lock would not end at all.
+    // A busy disk takes its time; a checkpoint that kept the lock would not end at all.
     let writer = try Writer(file, patience: .seconds(2))
     for _ in 0..<300 { #expect(writer.commit() == nil) }
     let deadline = Instant.now.advanced(by: .seconds(10))

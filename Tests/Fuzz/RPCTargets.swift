@@ -70,6 +70,7 @@ private func admitCall(_ frame: Frame, from peer: Service) {
     case .rotate: _ = try? Payload.decode(RotateCall.Request.self, from: call.request)
     case .mail: _ = try? Payload.decode(MailCall.Request.self, from: call.request)
     case .tidy: _ = try? Payload.decode(TidyCall.Request.self, from: call.request)
+    case .resetToken: _ = try? Payload.decode(ResetTokenCall.Request.self, from: call.request)
     case .unwrapForKey:
       _ = try? Payload.decode(UnwrapForKeyCall.Request.self, from: call.request)
     }

@@ -92,8 +92,9 @@ def test_an_answer_that_was_lost_is_given_again(shared, alpha):
 
 
 def test_a_kill_around_the_commit_locks_nobody_out(catalogue, dice, alpha):
-    """Auth is killed at any moment while many refresh; each asks again with what it has, half of them
-    after 1 s and half after 30 s, which is every second time only: KILLS x GRANTS is the runs."""
+    """Auth is killed at any moment while many refresh, each again and again; then each asks with what
+    it has, half of them after 1 s and half after 30 s, which is every second time only: KILLS x GRANTS
+    is the runs."""
     with Loose(catalogue) as system:
         person = system.person()
         access = person.connect("alpha", "key-of-the-killed", "managed")
@@ -103,13 +104,19 @@ def test_a_kill_around_the_commit_locks_nobody_out(catalogue, dice, alpha):
             holders.append([client, client.tokens(visitor, connection=access.id)])
         lost = 0
         for run in range(KILLS):
-            got = [None] * GRANTS
+            got, over = [None] * GRANTS, threading.Event()
 
             def refresh(number):
-                client, tokens = holders[number]
+                client = holders[number][0]
                 try:
-                    reply = client.refresh(tokens["refresh_token"])
-                    got[number] = reply.json() if reply.status == 200 else None
+                    while True:
+                        reply = client.refresh(holders[number][1]["refresh_token"])
+                        if reply.status != 200:
+                            return
+                        holders[number][1] = reply.json()
+                        if over.is_set():
+                            got[number] = holders[number][1]
+                            return
                 except (OSError, http.client.HTTPException):
                     pass
 
@@ -118,6 +125,7 @@ def test_a_kill_around_the_commit_locks_nobody_out(catalogue, dice, alpha):
                 thread.start()
             time.sleep(dice.uniform(0, 0.5))
             system.kill("auth")
+            over.set()
             for thread in asking:
                 thread.join()
             killed = time.monotonic()

@@ -369,7 +369,7 @@ def test_a_changed_audit_log_is_refused_and_where_it_was_not_found(sql, row, own
     system.start()
     job = ran(system, "audit_chain", first["finished_at"])
     assert job["outcome"] == "findings" and job["counts"]["broken"] == 1
-    assert b'"audit_log_broken"' in system.log.read_bytes()
+    until(lambda: b'"audit_log_broken"' in system.log.read_bytes(), 10, "the line")
     code, report = audit(system)
     assert code == 1 and report["broken_at"] == row
     assert bindery(system, "verify")[0] == 2 and bindery(system, "verify", "tokens")[0] == 2

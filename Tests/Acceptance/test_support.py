@@ -96,7 +96,7 @@ def test_a_file_that_is_too_large_is_refused(world, zoho):
 def test_a_lost_attachment_loses_no_ticket(world, zoho):
     zoho.trouble["/api/v1/tickets/90001/attachments"] = (500, {})
     assert ticket(world, ("x.txt", b"x")).json() == {"ok": True, "ticket_number": "101"}
-    assert b'"ticket_attachment_lost"' in world.log.read_bytes()
+    until(lambda: b'"ticket_attachment_lost"' in world.log.read_bytes(), 10, "the line")
 
 
 def test_a_nonce_lets_one_message_through(world, zoho):

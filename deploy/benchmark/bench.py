@@ -62,15 +62,17 @@ class Run:
         self.options, self.folder = options, folder
         self.result = {"machine": machine(), "parameters": vars(options), "measured": {}}
 
-    def load(self, proxy, upstream, mode, *numbers, path=None, bearer=True):
+    def load(self, proxy, upstream, mode, *numbers, path=None, bearer=None):
         """Runs the load generator once; adds what the proxy's processes spent meanwhile.
 
         It is the upstream, too, when one is given; without, somebody else is.
         """
         arguments = [self.folder / "load", mode, "127.0.0.1", proxy.port, path or proxy.path,
                      *numbers]
+        if bearer is None:
+            bearer = proxy.bearer
         if bearer:
-            arguments += ["-b", proxy.bearer]
+            arguments += ["-b", bearer]
         if proxy.tls:
             arguments += ["-t"]
         if upstream:
@@ -115,14 +117,15 @@ class Run:
                 lanes.append((proxy.name, proxy, {}))
                 if isinstance(proxy, Bindery) and not o.quick:
                     lanes.append(("bindery-url", proxy,
-                                  {"path": proxy.path_with_secret, "bearer": False}))
+                                  {"path": proxy.path_with_secret, "bearer": ""}))
+                    lanes.append(("bindery-token", proxy, {"bearer": proxy.authorize()}))
             for repetition in range(o.repetitions):
                 for name, proxy, form in lanes:
                     row = rows.setdefault(name, {"closed": [], "open": []})
                     row["closed"].append(self.load(
                         proxy, None if proxy.name == "mcp-proxy" else upstream, "closed",
                         o.connections, o.seconds, **form))
-                    if name not in ("bindery-url", "mcp-proxy"):
+                    if name not in ("bindery-url", "bindery-token", "mcp-proxy"):
                         row["open"].append(self.load(
                             proxy, upstream, "open", o.connections, o.seconds, o.rate, **form))
                     closed = row["closed"][-1]

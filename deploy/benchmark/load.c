@@ -354,7 +354,7 @@ int main(int argc, char **argv) {
   setrlimit(RLIMIT_NOFILE, &limit);
   target = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
   inet_pton(AF_INET, host, &target.sin_addr);
-  char authority[128], authorization[256] = "";
+  char authority[128], authorization[2048] = "";
   if (host_header) snprintf(authority, sizeof authority, "%s", host_header);
   else snprintf(authority, sizeof authority, "%s:%d", host, port);
   if (bearer) snprintf(authorization, sizeof authorization, "Authorization: Bearer %s\r\n", bearer);

@@ -4,13 +4,18 @@ Each has one worker or thread, keeps connections alive on both sides, buffers no
 request. Bindery is the whole running system with every feature of its request path on.
 """
 
+import base64
+import hashlib
 import json
 import os
+import re
 import resource
 import shutil
 import socket
+import ssl
 import subprocess
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -325,20 +330,23 @@ class Bindery(Proxy):
     def all_pids(self):
         return descendants(self.process.pid)
 
+    def ask(self, path, body=None, **headers):
+        """One request to Bindery; redirects are not followed. The opened answer."""
+        context = ssl.create_default_context(cafile=self.folder / "ca.pem") if self.tls else None
+        opener = urllib.request.build_opener(
+            NoRedirects, urllib.request.HTTPSHandler(context=context))
+        return opener.open(urllib.request.Request(
+            self.settings["PUBLIC_URL"] + path, body, headers), timeout=30)
+
     def call(self, path, body, token=None):
-        import ssl
-        context = None
-        if self.tls:
-            context = ssl.create_default_context(cafile=self.folder / "ca.pem")
-        headers = {"Content-Type": "application/json"}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        request = urllib.request.Request(
-            self.settings["PUBLIC_URL"] + path, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, context=context, timeout=30) as answer:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with self.ask(path, json.dumps(body).encode(), **headers,
+                      **{"Content-Type": "application/json"}) as answer:
+            self.cookie = (answer.headers.get("Set-Cookie") or self.cookie).split(";")[0]
             return json.load(answer)
 
     def connect(self):
+        self.cookie = ""
         account = self.call("/api/auth/register", {
             "email": f"bench-{time.time_ns()}@example.com", "password": "correct horse battery staple"})
         made = self.call("/api/connections/bench/api-key", {
@@ -346,3 +354,37 @@ class Bindery(Proxy):
             account["access_token"])
         self.bearer = made["api_key"]
         self.path_with_secret = "/" + made["secret_url"].split("/", 3)[3]
+        self.connection = made["connection"]["id"]
+
+    def authorize(self):
+        """An access token for the same connection, as an MCP client gets it: consent, code, exchange."""
+        redirect, verifier = "http://127.0.0.1:9/callback", "v" * 43
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
+        path = "/oauth/authorize?" + urllib.parse.urlencode({
+            "response_type": "code", "client_id": "bindery-mcp", "redirect_uri": redirect,
+            "code_challenge": challenge.rstrip(b"=").decode(), "code_challenge_method": "S256",
+            "resource": self.settings["PUBLIC_URL"] + self.path, "scope": "mcp"})
+        with self.ask(path, Cookie=self.cookie) as page:
+            fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"',
+                                     page.read().decode()))
+        choice = fields | {"decision": "allow", "connection": self.connection,
+                           "credential": self.bearer}
+        with self.ask(path, urllib.parse.urlencode(choice).encode(), Cookie=self.cookie,
+                      Origin=self.settings["PUBLIC_URL"]) as answer:
+            back = urllib.parse.urlsplit(answer.headers["Location"])
+        with self.ask("/oauth/token", urllib.parse.urlencode({
+                "grant_type": "authorization_code", "client_id": "bindery-mcp",
+                "code": urllib.parse.parse_qs(back.query)["code"][0], "redirect_uri": redirect,
+                "code_verifier": verifier}).encode()) as answer:
+            return json.load(answer)["access_token"]
+
+
+class NoRedirects(urllib.request.HTTPErrorProcessor):
+    """Gives a redirect as it is; any other status than 2xx stays an error."""
+
+    def http_response(self, request, response):
+        if response.status in (302, 303):
+            return response
+        return super().http_response(request, response)
+
+    https_response = http_response

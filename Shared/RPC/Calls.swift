@@ -1,7 +1,8 @@
 // Every call of the system, on one page: its name, who may make it, who answers it, how long
 // it may take, and what goes in and out. A call that is not here does not exist. The payloads
 // are JSON; a field may be added at any time, none may change its meaning. What goes in and out of
-// those about mails and jobs is in JobCalls.swift, of programs' keys in ProgramKeyCall.swift.
+// those about mails and jobs is in JobCalls.swift, of programs' keys in ProgramKeyCall.swift, of plans
+// and billing in BillingCalls.swift.
 
 import Metrics
 
@@ -19,6 +20,16 @@ public enum CallName: Int, MetricLabel {
   case tidy
   case unwrapForKey
   case resetToken
+  case planSet
+  case billingContact
+  case billingUser
+  case billingCheckout
+  case billingVerify
+  case billingQuantity
+  case billingPortal
+  case billingForget
+  case billingTrail
+  case webhooksReplay
 
   /// The name as it crosses the wire and stands in metrics.
   public var label: StaticString {
@@ -35,6 +46,16 @@ public enum CallName: Int, MetricLabel {
     case .tidy: "tidy"
     case .unwrapForKey: "unwrap_for_key"
     case .resetToken: "reset_token"
+    case .planSet: "plan_set"
+    case .billingContact: "billing_contact"
+    case .billingUser: "billing_user"
+    case .billingCheckout: "billing_checkout"
+    case .billingVerify: "billing_verify"
+    case .billingQuantity: "billing_quantity"
+    case .billingPortal: "billing_portal"
+    case .billingForget: "billing_forget"
+    case .billingTrail: "billing_trail"
+    case .webhooksReplay: "webhooks_replay"
     }
   }
 
@@ -68,6 +89,16 @@ public enum CallName: Int, MetricLabel {
       CallRule(callers: [.edge], answeredBy: [.auth], deadline: .seconds(5))
     case .resetToken:
       CallRule(callers: [.scheduler], answeredBy: [.auth], deadline: .seconds(5))
+    case .planSet, .billingContact, .billingUser:
+      CallRule(callers: [.billing], answeredBy: [.auth], deadline: .seconds(10))
+    case .billingCheckout, .billingVerify, .billingQuantity, .billingPortal:
+      CallRule(callers: [.auth], answeredBy: [.billing], deadline: .seconds(30))
+    case .billingForget:
+      CallRule(callers: [.auth], answeredBy: [.billing], deadline: .seconds(5))
+    case .billingTrail:
+      CallRule(callers: [.auth, .operator], answeredBy: [.billing], deadline: .seconds(5))
+    case .webhooksReplay:
+      CallRule(callers: [.operator], answeredBy: [.billing], deadline: .seconds(5))
     }
   }
 }

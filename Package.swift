@@ -100,7 +100,7 @@ let package = Package(
       ]),
     library(
       "Configuration",
-      ["CLinux", "Bytes", "Clocks", "Posix", "Logging", "HTTPCodec", "Vault", "Providers"]),
+      ["Bytes", "Clocks", "Posix", "Logging", "HTTPCodec", "Vault", "Providers"]),
     library(
       "ServiceRuntime",
       [

@@ -1,7 +1,6 @@
 // What the edge may know: addresses, limits, the catalogue. No master key, no client secret, no
 // Stripe key: they are not among its fields, and not among what its reader may ask for.
 
-import CLinux
 import HTTPCodec
 import Posix
 import Providers
@@ -48,7 +47,7 @@ public struct EdgeSettings: Sendable {
     listener = try reader.listener(.edgeListen)
     opsListener = try reader.opsListener(.edgeOpsListen, beside: listener, .edgeListen)
     tls = try TLSFiles(reader)
-    threads = try reader.number(.edgeThreads) ?? Self.cores
+    threads = try reader.number(.edgeThreads) ?? usableCores
     trustedProxies = try reader.ranges(.trustedProxies)
     catalogueFile = try reader.catalogueFile()
     catalogue = try catalogueFile?.read() ?? .builtIn
@@ -60,11 +59,6 @@ public struct EdgeSettings: Sendable {
     neverBlocked = try reader.ranges(.addressAllowList)
     badCredentialsMax = try reader.number(.badCredentials) ?? 20
     namedNetworks = try reader.namedRanges(.namedNetworks)
-  }
-
-  /// The cores this process may run on.
-  private static var cores: Int {
-    min(max(1, Int(bindery_usable_cores())), 256)
   }
 }
 

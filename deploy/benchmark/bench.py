@@ -62,7 +62,8 @@ class Run:
         self.options, self.folder = options, folder
         self.result = {"machine": machine(), "parameters": vars(options), "measured": {}}
 
-    def load(self, proxy, upstream, mode, *numbers, path=None, bearer=None):
+    def load(self, proxy, upstream, mode, *numbers, path=None, bearer=None,
+             shared=False):
         """Runs the load generator once; adds what the proxy's processes spent meanwhile.
 
         It is the upstream, too, when one is given; without, somebody else is.
@@ -82,8 +83,9 @@ class Run:
         pids, everyone = proxy.pids(), proxy.all_pids()
         # At a fixed rate the question is the proxy's own delay, not the machine's other work.
         ahead = mode == "open" or self.options.realtime
+        ahead_of_all = [os.getpid(), process.pid] if shared else [os.getpid(), *everyone, process.pid]
         if ahead:
-            proxies.ahead_of_others([os.getpid(), *everyone, process.pid], True)
+            proxies.ahead_of_others(ahead_of_all, True)
         process.stdout.readline()
         began = time.monotonic()
         own, whole = proxies.processor_seconds(pids), proxies.processor_seconds(everyone)
@@ -192,6 +194,33 @@ class Run:
             finally:
                 proxies.stop(holder)
                 proxy.stop()
+
+    def logins(self):
+        """How long requests take while 200 people sign in at once, on cores that all share."""
+        if "bindery" not in self.options.proxies:
+            return
+        upstream, table = Upstream(self.folder, False), {"quiet": [], "logins": []}
+        proxy = Bindery(self.folder, upstream.port, False)
+        try:
+            proxy.share_cores()
+            for _ in range(self.options.repetitions):
+                table["quiet"].append(self.paced(proxy, upstream))
+                crowd = proxy.sign_ins(200)
+                try:
+                    table["logins"].append(self.paced(proxy, upstream))
+                finally:
+                    hashed = crowd.stop()
+                say(f"  p99 at {self.options.rate}/s: quiet {table['quiet'][-1]['p99_us']:.0f} us, with"
+                    f" 200 parallel logins {table['logins'][-1]['p99_us']:.0f} us; {hashed} passwords"
+                    " compared")
+        finally:
+            proxy.stop()
+        self.result["measured"]["logins"] = table
+
+    def paced(self, proxy, upstream):
+        """An open loop whose generator goes ahead of all others; they share what is left."""
+        return self.load(proxy, upstream, "open", self.options.connections,
+                         max(self.options.seconds, 4), self.options.rate, shared=True)
 
     def start_and_size(self):
         """Edge alone: start to ready, idle size, stripped size."""
@@ -322,6 +351,11 @@ def show(result, rate):
                       f"{cell(result['ratios'].get(kind, {}).get(name), '.2f'):>8}"
                       f"{row['idle_cpu_percent']:>7.2f}{row['cut']:>6}"
                       f"{row['p99_us_of_other_requests']:>15.0f}")
+    logins = result["measured"].get("logins")
+    if logins:
+        quiet, crowded = (median(logins[name], "p99_us") for name in ("quiet", "logins"))
+        print(f"\nrequests at {rate}/s: p99 {quiet:.0f} us, with 200 parallel logins {crowded:.0f} us:"
+              f" {crowded / quiet:.2f} x")
     edge = result["measured"].get("edge")
     if edge:
         print(f"\nedge alone: ready in {statistics.median(edge['ready_ms']):.0f} ms,"
@@ -334,7 +368,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a smoke run of less than a minute")
     parser.add_argument("--proxies", default="nginx,haproxy,bindery",
                         help="of nginx, haproxy, bindery, mcp-proxy (default: %(default)s)")
-    parser.add_argument("--only", default="plain,tls,memory,memory_tls,edge",
+    parser.add_argument("--only", default="plain,tls,memory,memory_tls,logins,edge",
                         help="which parts (default: all)")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
@@ -375,6 +409,8 @@ def main():
             run.memory(tls=False)
         if "memory_tls" in o.only:
             run.memory(tls=True)
+        if "logins" in o.only:
+            run.logins()
         if "edge" in o.only:
             run.start_and_size()
         result = run.result

@@ -1,16 +1,19 @@
-// Runs password hashing on its own two threads with a short queue, so that a burst of sign-ins
-// neither stops the loops nor takes all memory: each hash needs 32 MiB. The threads come after all
-// others of the machine: a burst of sign-ins must not slow down requests.
+// Runs password hashing on threads of its own with a short queue, so that a burst of sign-ins neither
+// stops the loops nor takes all memory: each hash needs 32 MiB. The threads come after all others of
+// the machine and leave half of its cores alone: a burst of sign-ins must not slow down requests.
 
 import Accounts
 import Bytes
 import EventLoop
+import Posix
 
 /// Hashes and compares passwords off the event loop.
 struct PasswordChecker: Sendable {
   private let pool: WorkerPool
 
-  init() { pool = WorkerPool(threads: 2, queueMax: 16, niceness: 15) }
+  init() {
+    pool = WorkerPool(threads: min(max(1, usableCores / 2), 4), queueMax: 16, niceness: 15)
+  }
 
   /// A fresh hash.
   func make(_ password: consuming Secret) async throws(Refusal) -> StoredPassword {

@@ -31,13 +31,7 @@ struct DataKeyCalls: Sendable {
     do throws(AccountError) {
       found = try await partings.openableWrap(of: id)
     } catch { throw RPC.Refusal(error) }
-    guard let found else { throw .conflict }
-    do throws(Refusal) {
-      return try keys.revealDataKey(.managed(found.wrap), connection: id, owner: found.owner)
-    } catch {
-      log.error("data_key_not_opened", ["connection": .idPrefix(id.text)])
-      throw .failed
-    }
+    return try keys.answer(with: found, of: id, log)
   }
 
   private func settle(_ id: String, _ state: PartingState) async throws(RPC.Refusal) {
@@ -45,5 +39,20 @@ struct DataKeyCalls: Sendable {
     do throws(AccountError) {
       try await partings.settleParting(of: id, as: state, now: .now)
     } catch { throw RPC.Refusal(error) }
+  }
+}
+
+extension KeyAgent {
+  /// The data key of a managed connection, for a process that may have it.
+  func answer(
+    with found: (owner: UserID, wrap: ManagedWrap)?, of id: ConnectionID, _ log: Log
+  ) throws(RPC.Refusal) -> String {
+    guard let found else { throw .conflict }
+    do throws(Refusal) {
+      return try revealDataKey(.managed(found.wrap), connection: id, owner: found.owner)
+    } catch {
+      log.error("data_key_not_opened", ["connection": .idPrefix(id.text)])
+      throw .failed
+    }
   }
 }

@@ -29,12 +29,6 @@ struct ProgramKeyCalls: Sendable {
     do throws(AccountError) {
       found = try await store.managedWrap(of: id, reachedBy: key, now: .now)
     } catch { throw RPC.Refusal(error) }
-    guard let found else { throw .conflict }
-    do throws(Refusal) {
-      return try keys.revealDataKey(.managed(found.wrap), connection: id, owner: found.owner)
-    } catch {
-      log.error("data_key_not_opened", ["connection": .idPrefix(id.text)])
-      throw .failed
-    }
+    return try keys.answer(with: found, of: id, log)
   }
 }

@@ -53,6 +53,11 @@ public struct SigningKeys: Sendable {
   /// The text of a key file with these keys and one fresh key behind them, which then signs.
   public func fileAddingKey() -> [UInt8] { Self.file(of: keys + [SigningKey(.generate())]) }
 
+  /// The text of a key file without the `count` oldest keys; the one that signs always stays.
+  public func file(droppingFirst count: Int) -> [UInt8] {
+    Self.file(of: Array(keys[min(max(count, 0), keys.count - 1)...]))
+  }
+
   private static func file(of keys: [SigningKey]) -> [UInt8] {
     var text = Array(#"{"keys":["#.utf8)
     for (index, key) in keys.enumerated() {

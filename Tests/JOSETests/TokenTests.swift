@@ -118,6 +118,17 @@ import Testing
         == TokenTests.claims)
   }
 
+  @Test(
+    "old keys go from the front, and the one that signs never",
+    arguments: [(-1, 3), (0, 3), (1, 2), (2, 1), (3, 1), (Int.max, 1)])
+  func dropping(count: Int, left: Int) throws {
+    var keys = try SigningKeys(file: SigningKeys.generateFile())
+    for _ in 0..<2 { keys = try SigningKeys(file: keys.fileAddingKey()) }
+    let rest = try SigningKeys(file: keys.file(droppingFirst: count))
+    #expect(rest.publicKeys.map(\.keyID) == keys.publicKeys.suffix(left).map(\.keyID))
+    #expect(rest.active.keyID == keys.active.keyID)
+  }
+
   @Test("the published set has both keys and no private member") func publicSet() throws {
     let first = try SigningKeys(file: SigningKeys.generateFile())
     let keys = try SigningKeys(file: first.fileAddingKey())

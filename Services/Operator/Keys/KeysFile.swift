@@ -69,7 +69,7 @@ struct KeysFile {
     }
   }
 
-  private static func problem(_ error: KeyFileError) -> String {
+  static func problem(_ error: KeyFileError) -> String {
     switch error {
     case .symbolicLink: "the keys file is a link; name the file itself"
     case .notARegularFile: "the keys file is not a regular file"

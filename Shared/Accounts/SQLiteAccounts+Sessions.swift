@@ -8,10 +8,10 @@ import Database
 
 extension SQLiteAccounts {
   public func openSession(
-    of user: UserID, now: UnixTime
+    of user: UserID, seconds: Int64, now: UnixTime
   ) async throws(AccountError) -> SessionTokens {
     try await transaction { (connection) throws(AccountError) in
-      try connection.openSession(of: user, now: now)
+      try connection.openSession(of: user, seconds: seconds, now: now)
     }
   }
 
@@ -79,7 +79,9 @@ private struct Refreshed: Sendable {
 
 extension Connection {
   /// Begins a session inside the caller's transaction, and forgets those that have ended.
-  func openSession(of user: UserID, now: UnixTime) throws(AccountError) -> SessionTokens {
+  func openSession(
+    of user: UserID, seconds: Int64 = SessionLife.secondsMax, now: UnixTime
+  ) throws(AccountError) -> SessionTokens {
     try change("DELETE FROM sessions WHERE expires_at <= ?", [.integer(now.seconds)])
     let id = SessionID.random()
     let cookie = SessionCookie.random()
@@ -93,7 +95,7 @@ extension Connection {
       [
         .text(id.text), .text(user.text), .blob(cookie.hash), .blob(refresh.familyHash),
         .blob(refresh.hash), .blob(Randomness.bytes(count: 32)), .integer(now.seconds),
-        .integer(now.seconds), .integer(now.seconds + SessionLife.secondsMax),
+        .integer(now.seconds), .integer(now.seconds + seconds),
       ])
     try note(.sessionOpened, at: now, user: user, session: id)
     return SessionTokens(session: id, cookie: cookie.text, refreshToken: refresh.text)

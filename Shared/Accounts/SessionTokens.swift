@@ -23,6 +23,8 @@ public struct SessionTokens: Sendable, Equatable {
 public enum SessionLife {
   /// The absolute end of a sign-in, however often it is refreshed.
   public static let secondsMax: Int64 = 30 * 86_400
+  /// A sign-in in this browser that rests on one elsewhere: what ends that one ends this one late.
+  public static let borrowedSecondsMax: Int64 = 3600
   /// How long the previous refresh token gives the same successor again.
   public static let graceSecondsMax: Int64 = 60
 }

@@ -66,8 +66,10 @@ public protocol UserStore: Sendable {
 
 /// Sign-ins.
 public protocol SessionStore: Sendable {
-  /// Begins a session of `user`.
-  func openSession(of user: UserID, now: UnixTime) async throws(AccountError) -> SessionTokens
+  /// Begins a session of `user` that ends after so many seconds.
+  func openSession(
+    of user: UserID, seconds: Int64, now: UnixTime
+  ) async throws(AccountError) -> SessionTokens
   /// Who shows this cookie; nil for nobody.
   func session(
     cookie: String, now: UnixTime

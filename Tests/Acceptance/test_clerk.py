@@ -2,21 +2,25 @@
 # real auth, which fetches the keys of a scripted Clerk.
 
 import concurrent.futures
+import base64
 import hashlib
 import hmac
+import html
 import http.client
 import json
-import base64
+import re
 import time
+import urllib.parse
 
 import jwt
 import pytest
 from conftest import key
+from consent import Client, Visitor, query, send_json, use
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from desk import Clerk
-from oauth import holding, rows
-from system import Reply, System
+from oauth import holding, rows, writing
+from system import PASSWORD, Reply, System
 from waiting import until
 
 
@@ -206,3 +210,96 @@ def test_deleting_an_account_deletes_it_at_clerk_and_old_tokens_make_none(own_sy
         assert not holding(system, text)
     for table in ("users", "clerk_identities"):
         assert rows(system, "bindery", f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+# The consent page, which runs no script of Clerk's: the dashboard brings the person there.
+
+DASHBOARD = "http://127.0.0.1:3999"
+
+
+def borrow(visitor, token, **headers):
+    """What the dashboard does in this browser for somebody who signed in at Clerk."""
+    given = {"Authorization": f"Bearer {token}", "Origin": DASHBOARD} | headers
+    return visitor.send("POST", f"{visitor.origin}/api/auth/session",
+                        headers={k: v for k, v in given.items() if v})
+
+
+def test_a_person_of_clerk_lets_a_client_in(world, clerk, alpha):
+    token, visitor = clerk.token("user_consents", email="consents@example.org"), Visitor(
+        origin=world.origin)
+    made = call(world, token, "POST", "/api/connections/alpha/api-key",
+                {"api_key": "key-of-clerk", "key_storage_mode": "managed"})
+    client = Client(world)
+    asked = client.ask()
+    page = visitor.send("GET", asked)
+    link, = re.findall(r'href="([^"]+)">Continue in the dashboard', page.body.decode())
+    at, _, sought = html.unescape(link).partition("?return_to=")
+    assert at == f"{DASHBOARD}/dashboard" and urllib.parse.unquote(sought) == asked
+    assert b'name="password"' in page.body, "there are local accounts, too"
+    reply = borrow(visitor, token)
+    assert reply.status == 200 and reply.json() == {
+        "user": {"id": call(world, token).json()["id"], "email": "consents@example.org"},
+        "expires_in": 3600}
+    cookie, = reply.headers.get_all("Set-Cookie")
+    name, _, attributes = cookie.partition(";")
+    assert name.startswith("bindery_session=") and attributes == \
+        " Path=/; HttpOnly; SameSite=Strict; Max-Age=3600"
+    assert reply.headers["Access-Control-Allow-Origin"] == DASHBOARD
+    assert reply.headers["Access-Control-Allow-Credentials"] == "true"
+    consent = visitor.send("GET", urllib.parse.unquote(sought))
+    assert b"consents@example.org" in consent.body
+    back = query(visitor.decide_at(asked, consent, connection=made.json()["connection"]["id"]))
+    tokens = client.exchange(back["code"]).json()
+    assert use(world, tokens["access_token"]).status == 200
+    assert alpha.requests[-1].header("authorization") == "Bearer key-of-clerk"
+    # The sign-in ends here when it is ended here, and by itself after its hour.
+    assert visitor.send("POST", f"{world.origin}/api/auth/logout",
+                        headers={"Origin": DASHBOARD}).status == 200
+    assert b"Continue in the dashboard" in visitor.send("GET", client.ask()).body
+    assert borrow(visitor, token).status == 200
+    assert b"consents@example.org" in visitor.send("GET", client.ask()).body
+    assert borrow(visitor, token).status == 200
+    with writing(world, "bindery") as database:
+        database.execute("UPDATE sessions SET expires_at = expires_at - 3601 WHERE user_id = ?",
+                         (reply.json()["user"]["id"],))
+    assert b"Continue in the dashboard" in visitor.send("GET", client.ask()).body
+
+
+def test_nothing_else_becomes_a_sign_in(world, clerk):
+    """No page but the dashboard, no key, no token of ours, no cookie, and no token that is not held."""
+    token, visitor = clerk.token("user_careful"), Visitor(origin=world.origin)
+    person = world.person()
+    key = person.call("POST", "/api/keys", {"name": "one"}).json()["key"]
+    cookie = send_json(world, "/api/auth/login", {"email": person.email, "password": PASSWORD}
+                       ).headers["Set-Cookie"].split(";")[0]
+    for status, error, shown, headers in (
+            (403, "forbidden", token, {"Origin": None}),
+            (403, "forbidden", token, {"Origin": "null"}),
+            (403, "forbidden", token, {"Origin": "https://attacker.example"}),
+            (403, "forbidden", person.token, {}), (403, "forbidden", key, {}),
+            (401, "unauth", None, {"Authorization": None, "Cookie": cookie}),
+            (401, "unauth", "junk", {"Cookie": cookie}),
+            (401, "unauth", clerk.token("user_careful", azp="https://attacker.example"), {}),
+            (401, "unauth", clerk.token("user_careful", exp=now(-60), iat=now(-120)), {})):
+        reply = borrow(visitor, shown, **headers)
+        assert reply.status == status and error in reply.json()["error"], (headers, reply)
+        assert "Set-Cookie" not in reply.headers and visitor.jar == {}
+    assert rows(world, "bindery", "SELECT count(*) FROM clerk_identities WHERE subject = ?",
+                "user_careful") == [(0,)]
+
+
+def test_without_local_accounts_the_dashboard_is_the_way(own_system, clerk):
+    system = own_system({**clerk.settings, "ADMIN_URL": DASHBOARD, "AUTH_LOCAL_ACCOUNTS": "false"})
+    visitor = Visitor(origin=system.origin)
+    page = visitor.send("GET", Client(system).ask())
+    assert page.status == 200 and b"Continue in the dashboard" in page.body
+    assert b"<form" not in page.body and b"<script" not in page.body
+    assert borrow(visitor, clerk.token("user_alone", email="alone@example.org")).status == 200
+    page = visitor.send("GET", Client(system).ask())
+    assert b"alone@example.org" in page.body and b'value="allow"' in page.body
+
+
+def test_without_clerk_nothing_leads_there(system):
+    visitor = Visitor(origin=system.origin)
+    assert b"dashboard" not in visitor.send("GET", Client(system).ask()).body
+    assert borrow(visitor, "junk", Origin=system.origin).status == 401

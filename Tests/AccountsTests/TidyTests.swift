@@ -26,7 +26,8 @@ import Testing
     let fixture = try Fixture()
     let (user, _) = try await fixture.addUser()
     let later = now.advanced(bySeconds: 60)
-    _ = try await fixture.accounts.openSession(of: user.id, now: later)
+    _ = try await fixture.accounts.openSession(
+      of: user.id, seconds: SessionLife.secondsMax, now: later)
     let end = try await count(fixture, "SELECT min(expires_at) FROM sessions")
     #expect(try await fixture.accounts.tidy(now: UnixTime(seconds: end - 1)).sessions == 0)
     let tidied = try await fixture.accounts.tidy(now: UnixTime(seconds: end))

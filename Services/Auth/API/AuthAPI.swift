@@ -18,6 +18,7 @@ struct AuthAPI: RequestHandler {
   private let origins: OriginPolicy
   private let authentication: Authentication
   private let signIn: SignIn
+  private let clerkSession: ClerkSession
   private let passwordReset: PasswordReset
   private let connect: ConnectByAPIKey
   private let oauth: OAuthRoutes
@@ -75,6 +76,7 @@ struct AuthAPI: RequestHandler {
       users: parts.accounts, sessions: parts.accounts, authentication: authentication,
       passwords: passwords, isOn: settings.localAccounts,
       usersMax: settings.usersMax.map { Int64($0) }, mails: parts.mails)
+    clerkSession = ClerkSession(sessions: parts.accounts, authentication: authentication)
     passwordReset = PasswordReset(
       users: parts.accounts,
       tokens: ResetTokens(keys: parts.signingKeys, issuer: publicURL.origin),
@@ -192,6 +194,7 @@ struct AuthAPI: RequestHandler {
     switch route {
     case .register: return try await signIn.register(request, now: now)
     case .login: return try await signIn.login(request, now: now)
+    case .clerkSession: return try await clerkSession.respond(request, now: now)
     case .token: return try await signIn.refresh(request, now: now)
     case .forgotPassword: return try passwordReset.forgot(request, now: now)
     case .resetPassword: return try await passwordReset.reset(request, now: now)
@@ -248,9 +251,9 @@ struct AuthAPI: RequestHandler {
         request, parameters[0], parameters.dropFirst().first, caller, now: now)
     case .exportAccount: return try await account.export(caller, now: now)
     case .deleteAccount: return try await account.delete(caller, now: now)
-    case .register, .login, .token, .forgotPassword, .resetPassword, .supportNonce,
-      .supportTicket, .interest, .violationReport, .services, .publicKeys, .clientDocument,
-      .callback, .openAPI:
+    case .register, .login, .clerkSession, .token, .forgotPassword, .resetPassword,
+      .supportNonce, .supportTicket, .interest, .violationReport, .services, .publicKeys,
+      .clientDocument, .callback, .openAPI:
       preconditionFailure("answered above")
     }
   }

@@ -46,8 +46,9 @@ struct CookieField: Sendable {
   }
 
   /// The field that gives the cookie to the browser.
-  func set(_ value: String) -> (name: String, value: String) {
-    ("set-cookie", "\(name)=\(value)\(attributes); Max-Age=\(secondsMax)")
+  /// - Parameter seconds: Its life where that is shorter than usual.
+  func set(_ value: String, seconds: Int64? = nil) -> (name: String, value: String) {
+    ("set-cookie", "\(name)=\(value)\(attributes); Max-Age=\(seconds ?? secondsMax)")
   }
 
   /// The field that takes it away.

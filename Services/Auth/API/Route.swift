@@ -5,7 +5,7 @@ import HTTPCodec
 
 /// A route of the API.
 enum Route: CaseIterable {
-  case register, login, logout, token, forgotPassword, resetPassword, me, services
+  case register, login, clerkSession, logout, token, forgotPassword, resetPassword, me, services
   case connectWithAPIKey, authorize
   // Before the routes of a connection, whose identifiers these words are not.
   case callback, claim
@@ -26,6 +26,7 @@ enum Route: CaseIterable {
     switch self {
     case .register: (.post, "/api/auth/register")
     case .login: (.post, "/api/auth/login")
+    case .clerkSession: (.post, "/api/auth/session")
     case .logout: (.post, "/api/auth/logout")
     case .token: (.post, "/api/auth/token")
     case .forgotPassword: (.post, "/api/auth/forgot-password")
@@ -75,6 +76,7 @@ enum Route: CaseIterable {
     switch self {
     case .register: "register"
     case .login: "login"
+    case .clerkSession: "clerk_session"
     case .logout: "logout"
     case .token: "token"
     case .forgotPassword: "forgot_password"

@@ -23,7 +23,8 @@ extension Route {
       .violationReport:
       .everyone
     case .exportAccount, .deleteAccount: .session
-    case .register, .login, .token, .services, .publicKeys, .clientDocument, .callback, .openAPI:
+    case .register, .login, .clerkSession, .token, .services, .publicKeys, .clientDocument,
+      .callback, .openAPI:
       .everyone
     case .logout, .listKeys, .addKey, .revokeKey, .revokeNamedKey, .listSpaceKeys, .addSpaceKey,
       .revokeSpaceKey, .revokeNamedSpaceKey:

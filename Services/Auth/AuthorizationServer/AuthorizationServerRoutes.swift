@@ -126,7 +126,10 @@ extension AuthorizationServerRoutes {
       documents: documents,
       authorize: AuthorizeEndpoint(
         registry: registry, documents: documents, signIn: signIn, authentication: authentication,
-        page: .page(publicURL: publicURL), consent: consent),
+        page: .page(publicURL: publicURL), consent: consent,
+        dashboard: parts.settings.clerk.flatMap { _ in
+          DashboardPages(admin: parts.settings.common.adminURLs).admit(nil)
+        }),
       token: TokenRoute(
         grants: parts.accounts, proof: proof, keys: parts.keys,
         mint: AccessTokenMint(keys: parts.signingKeys, issuer: issuer), epochs: parts.epochs),

@@ -25,6 +25,8 @@ struct AuthorizeEndpoint: Sendable {
   let authentication: Authentication
   let page: CookieField
   let consent: Consent
+  /// The dashboard, where people of Clerk sign in; nil without Clerk.
+  let dashboard: String?
 
   /// A request whose sender is known.
   struct Asked: Sendable {
@@ -102,10 +104,13 @@ struct AuthorizeEndpoint: Sendable {
     }
     let shown = page.value(in: request).flatMap { Ticket($0) }
     let ticket = shown ?? Ticket()
+    let here = "\(Self.path)?\(asked.query)"
     let form = SignInPage(
       client: asked.client.name, service: service,
-      formToken: Self.formToken(ticket.makeText(), asked.sender), isOn: signIn.isOn,
-      here: "\(Self.path)?\(asked.query)", problem: problem)
+      formToken: Self.formToken(ticket.makeText(), asked.sender), isOn: signIn.isOn, here: here,
+      dashboard: dashboard.map {
+        "\($0)?return_to=\(PercentCoding.encode(documents.issuer + here))"
+      }, problem: problem)
     var response = form.response(status: status)
     if shown == nil { response.fields.append(page.set(ticket.makeText())) }
     return response

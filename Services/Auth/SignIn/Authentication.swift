@@ -57,6 +57,10 @@ struct Authentication: Sendable {
       if isForPrograms { throw .bearerNeeded }
       return nil
     }
+    return try await caller(bearer: token, now: now)
+  }
+
+  private func caller(bearer token: String, now: UnixTime) async throws(Refusal) -> Caller? {
     if token.utf8.starts(with: "userk_".utf8) || token.utf8.starts(with: "spacek_".utf8) {
       return try await caller(key: token, now: now)
     }
@@ -108,6 +112,16 @@ struct Authentication: Sendable {
       }
       return Caller(user: found, proof: .session(session))
     } catch { throw Refusal(error) }
+  }
+
+  /// Who shows a token of Clerk's as Bearer, whatever cookie comes with it; nil for nobody.
+  /// - Throws: `sessionNeeded` for a key or a token of ours.
+  func clerkUser(of request: Request, now: UnixTime) async throws(Refusal) -> User? {
+    guard let token = bearerToken(in: request),
+      let caller = try await caller(bearer: token, now: now)
+    else { return nil }
+    guard case .clerk = caller.proof else { throw .sessionNeeded }
+    return caller.user
   }
 
   /// The token behind `Bearer`; nil when there is not exactly one.

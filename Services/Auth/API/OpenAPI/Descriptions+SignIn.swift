@@ -29,6 +29,18 @@ extension RouteDescription {
     answers: [.json(Schema.named("SignedIn"), "The next tokens")],
     refusals: [.refreshRefused, .originRefused, .localAccountsOff])
 
+  static let clerkSession = RouteDescription(
+    summary: "Sign this browser in for an hour by a session token of Clerk",
+    answers: [
+      .json(
+        Schema.object(
+          (
+            "user",
+            Schema.object(("id", Schema.string), ("email", Schema.string))
+          ), ("expires_in", Schema.integer)), "Signed in; sets the cookie")
+    ],
+    refusals: [.unauthenticated, .sessionNeeded, .originRefused, .usersMaxReached])
+
   static let logout = RouteDescription(
     summary: "Sign out", answers: [.json(Schema.done, "Signed out; takes the cookie away")])
 

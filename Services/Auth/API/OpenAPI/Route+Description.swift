@@ -7,6 +7,7 @@ extension Route {
     switch self {
     case .register: .register
     case .login: .login
+    case .clerkSession: .clerkSession
     case .logout: .logout
     case .token: .token
     case .me: .me

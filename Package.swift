@@ -76,6 +76,7 @@ let package = Package(
         .embedInCode("0009_authorization_server.sql"),
         .embedInCode("0010_keys.sql"), .embedInCode("0011_account.sql"),
         .embedInCode("0012_key_use.sql"),
+        .embedInCode("0013_plans.sql"),
       ], swiftSettings: settings),
     library(
       "Database",

@@ -16,6 +16,8 @@ public enum AccountError: Error, Equatable, Sendable {
   case usersMaxReached
   /// The person has as many of these as one may have.
   case tooMany
+  /// The person's plan does not allow it.
+  case planForbids(PlanRefusal)
   /// The master key under which a value was sealed was removed before the value was stored.
   case masterKeyGone
   /// A stored value is not what this code writes.

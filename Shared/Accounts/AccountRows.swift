@@ -185,6 +185,15 @@ enum AccountRows {
       shown: "SELECT json_object('asked_at', asked_at) FROM password_resets WHERE user_id = ?1",
       erase: "DELETE FROM password_resets WHERE user_id = ?1"),
     AccountTable(
+      "plans",
+      shown: """
+        SELECT json_object('version', version, 'plan', plan, 'quantity', quantity,
+          'past_due_since', past_due_since, 'access_until', access_until,
+          'paid_until', paid_until, 'why', why, 'set_at', set_at, 'ends_at', ends_at)
+        FROM plans WHERE user_id = ?1
+        """,
+      erase: "DELETE FROM plans WHERE user_id = ?1"),
+    AccountTable(
       "clerk_identities",
       shown: """
         SELECT json_object('subject', subject, 'created_at', created_at)
@@ -272,6 +281,8 @@ enum AccountRows {
   /// Tables that name nobody, and why.
   static let impersonal: [String: String] = [
     "audit_cuts": "where the log was cut",
+    "billing_contact": "when billing was last heard from",
+    "billing_farewells": "ids of deleted accounts, until billing has forgotten them",
     "blocklist": "addresses that guessed credentials",
     "clerk_farewells": "a digest, against tokens from before a deletion",
     "erased_connections": "connections of nobody any more",

@@ -43,6 +43,11 @@ enum AuditEvent: String, CaseIterable {
   case spaceRemoved = "space_removed"
   case spaceKeyAdded = "space_key_added"
   case spaceKeyRevoked = "space_key_revoked"
+  /// A standing of billing's came into force.
+  case planChanged = "plan_changed"
+  /// By the plan.
+  case connectionSuspended = "connection_suspended"
+  case connectionReactivated = "connection_reactivated"
   /// The operator began to bring everything under another master key.
   case rotationBegun = "rotation_begun"
   case rotationEnded = "rotation_ended"

@@ -26,7 +26,7 @@ extension SQLiteAccounts {
       )
       let written = try database.insert(
         connection, serviceName: serviceName, managedWrap: wrap, credential: credential,
-        now: connection.createdAt)
+        plans: plans, now: connection.createdAt)
       if let space { try database.put(written.id, of: written.userID, into: space) }
       return written
     }
@@ -51,7 +51,8 @@ extension SQLiteAccounts {
       let wrap = try current(
         managedWrap, at: .managedWrap(connection: connection.id.text, owner: user.text))
       let written = try database.insert(
-        connection, serviceName: serviceName, managedWrap: wrap, credential: credential, now: now)
+        connection, serviceName: serviceName, managedWrap: wrap, credential: credential,
+        plans: plans, now: now)
       for space in spaces { try database.put(written.id, of: user, into: space) }
       try database.insert(claim, connection: written.id, user: user, now: now)
       return Added(connection: written, replaced: parting)
@@ -167,7 +168,7 @@ extension Connection {
   /// Adds a connection with its first credential inside the caller's transaction.
   fileprivate func insert(
     _ connection: ConnectionRecord, serviceName: String, managedWrap: ManagedWrap?,
-    credential: NewCredential, now: UnixTime
+    credential: NewCredential, plans: PlanTerms?, now: UnixTime
   ) throws(AccountError) -> ConnectionRecord {
     let counts = try one(
       """
@@ -179,6 +180,10 @@ extension Connection {
       (try RowReading.integer(row, 0), try RowReading.integer(row, 1))
     }
     guard let counts, counts.0 < AccountLimits.connectionsMax else { throw .tooMany }
+    if let plans {
+      try admitConnection(of: connection.userID, plans, now: now)
+      try reviewPlan(of: connection.userID)
+    }
     var written = connection
     if written.label.isEmpty { written.label = "\(serviceName) \(counts.1 + 1)" }
     try change(

@@ -85,6 +85,7 @@ extension SQLiteAccounts: AccountStore {
       }
       guard known != nil else { throw .notFound }
       try database.note(.userDeleted, at: now, user: user)
+      try database.sayFarewell(to: user, isBillingOn: plans != nil, now: now)
       for table in AccountRows.tables {
         if let erase = table.erase { try database.change(erase, [.text(user.text)]) }
       }

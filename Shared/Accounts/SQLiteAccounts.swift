@@ -10,12 +10,16 @@ import Vault
 public struct SQLiteAccounts: UserStore, SessionStore, ConnectionStore {
   let thread: DatabaseThread
   private let sealing: (any MasterSealing)?
+  let plans: PlanTerms?
 
   /// Reads and writes on `thread`, which has bindery.sqlite open for auth; `sealing` holds the
-  /// master keys.
-  public init(_ thread: DatabaseThread, sealing: (any MasterSealing)? = nil) {
+  /// master keys, `plans` what plans are counted with.
+  public init(
+    _ thread: DatabaseThread, sealing: (any MasterSealing)? = nil, plans: PlanTerms? = nil
+  ) {
     self.thread = thread
     self.sealing = sealing
+    self.plans = plans
   }
 
   /// What is stored for a value under a master key, asked for inside the transaction that stores

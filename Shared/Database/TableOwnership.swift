@@ -45,6 +45,9 @@ public struct TableOwnership: Sendable {
     "spaces": TableOwnership([.auth]),
     "space_connections": TableOwnership([.auth]),
     "space_api_keys": TableOwnership([.auth]),
+    "plans": TableOwnership([.auth]),
+    "billing_contact": TableOwnership([.auth]),
+    "billing_farewells": TableOwnership([.auth]),
 
     // bindery.sqlite, written by the edge
     "credential_use": TableOwnership([.edge], erasers: [.auth]),

@@ -49,6 +49,9 @@ import Testing
       _ = try await accounts.revokeConnection(connection.id, of: user.id, now: Self.now)
     }
     try await accounts.askForReset(of: user.id, now: Self.now)
+    _ = try await accounts.setPlan(
+      PlanStanding(version: 3, plan: .active, quantity: 2), why: ["paid"], of: user.id,
+      now: Self.now)
     try await accounts.noteInterest(in: "figma", by: user.id, now: Self.now)
     let values: [Value] = [.text(kept.id.text), .text(credential.text), .text(user.id.text)]
     try await write(
@@ -141,7 +144,7 @@ import Testing
     // Each table that names people by id has a row of hers, or the test would prove nothing.
     #expect(
       before == [
-        "users", "password_hashes", "password_resets", "sessions", "connections", "claims",
+        "users", "password_hashes", "password_resets", "plans", "sessions", "connections", "claims",
         "pending_authorizations", "parted_wraps", "upstream_revocations", "clerk_identities",
         "interest", "audit", "audit_subjects", "mail_queue", "oauth_grants",
         "user_keys", "spaces",
@@ -152,6 +155,10 @@ import Testing
     #expect(erased.connections.count == 3)
     #expect(Set(connections).isSubset(of: erased.connections))
     #expect(erased.clerkSubject == ann.id.text + "!")
+    // Billing knew her: it has to forget her, too.
+    #expect(try await tables(fixture, holding: ann.id.text) == ["billing_farewells"])
+    #expect(try await fixture.accounts.farewells(limit: 10) == [ann.id])
+    try await fixture.accounts.endFarewell(to: ann.id)
     #expect(try await tables(fixture, holding: ann.id.text) == [])
     #expect(try await tables(fixture, holding: "ann@example.org") == [])
     #expect(try await tables(fixture, holding: bob.id.text) == bobs)

@@ -296,8 +296,13 @@ struct AuthAPI: RequestHandler {
 
   private func refuse(_ refusal: Refusal) -> Response {
     let wire = refusal.wire
-    let body: JSONText = ["error": .string(wire.code), "message": .string(wire.message)]
-    var response = Response.json(status: wire.status, body.bytes)
+    var members: [(name: String, value: JSONText)] = [
+      ("error", .string(wire.code)), ("message", .string(wire.message)),
+    ]
+    if case .planForbids(let reason) = refusal {
+      members.append(("reason", .string(reason.rawValue)))
+    }
+    var response = Response.json(status: wire.status, JSONText.object(members).bytes)
     if let seconds = refusal.retryAfterSeconds {
       response.fields.append(("retry-after", String(seconds)))
     }

@@ -36,6 +36,8 @@ enum Refusal: Error, Equatable {
   case emailTaken
   case usersMaxReached
   case tooMany
+  /// The plan allows no connection more.
+  case planForbids(PlanRefusal)
   case tooManyAttempts(retryAfterSeconds: Int64)
   /// The pool of password hashing, the database or the run directory is too busy now.
   case overloaded
@@ -113,6 +115,7 @@ enum Refusal: Error, Equatable {
     case .emailTaken: (409, "email_taken", "Somebody signs in with this e-mail address already")
     case .usersMaxReached: (403, "max_users_reached", "No further accounts are admitted")
     case .tooMany: (409, "limit_reached", "There are as many of these as there may be")
+    case .planForbids(let reason): (403, "forbidden", reason.advice)
     case .tooManyAttempts: (429, "rate_limited", "Too many requests")
     case .overloaded: (503, "service_unavailable", "Try again in a moment")
     case .serviceUnknown: (404, "not_found", "There is no such service")
@@ -164,9 +167,23 @@ enum Refusal: Error, Equatable {
     case .emailTaken: self = .emailTaken
     case .usersMaxReached: self = .usersMaxReached
     case .tooMany: self = .tooMany
+    case .planForbids(let reason): self = .planForbids(reason)
     case .masterKeyGone: self = .overloaded
     case .recordMalformed: self = .failed
     case .database(let error): self = error.isTransient ? .overloaded : .failed
+    }
+  }
+}
+
+extension PlanRefusal {
+  /// What to do next.
+  var advice: String {
+    switch self {
+    case .limitReached:
+      "Your plan allows no further connection: disconnect one, or pay for more in the dashboard"
+    case .trialEnded: "Your trial has ended: subscribe in the dashboard"
+    case .pastDue: "Your payment is past due: pay the open invoice in the dashboard"
+    case .canceled: "Your subscription has ended: subscribe again in the dashboard"
     }
   }
 }

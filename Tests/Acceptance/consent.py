@@ -11,7 +11,7 @@ import json
 import secrets
 import urllib.parse
 
-from system import PASSWORD, Reply
+from system import PASSWORD, Reply, dial
 
 REDIRECT = "http://127.0.0.1:9/callback"
 
@@ -53,7 +53,7 @@ class Visitor:
 
     def send(self, method, url, form=None, headers=None):
         parts = urllib.parse.urlsplit(url)
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
+        connection = dial(url, timeout=60)
         given = {"Accept": "text/html"} | (headers or {})
         if self.jar:
             given["Cookie"] = "; ".join(f"{n}={v}" for n, v in self.jar.items())

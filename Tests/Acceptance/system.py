@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import urllib.parse
 
 from waiting import until
 from wire import Wire, head
@@ -186,6 +187,13 @@ class System:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+def dial(origin, timeout=30):
+    """A connection to `origin`, over TLS where it says so; SSL_CERT_FILE names who is trusted then."""
+    parts = urllib.parse.urlsplit(origin)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname, parts.port, timeout=timeout)
+
+
 class Reply:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
@@ -216,7 +224,7 @@ class Person:
         self.token = reply.json()["access_token"]
 
     def call(self, method, path, body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.system.port, timeout=30)
+        connection = dial(self.system.origin)
         headers = {"Host": self.system.host} | (headers or {})
         if self.token:
             headers.setdefault("Authorization", f"Bearer {self.token}")

@@ -25,23 +25,23 @@ public final class CollectingHandler: ExchangeHandler {
 
   private func serve(_ connection: ServerConnection) async -> Bool {
     guard let facts = RequestFacts(connection) else {
-      await refuse(connection, status: 400)
+      await refuse(connection, nil, to: connection.head.method, status: 400)
       return false
     }
     let head = connection.head
     if head.wantsUpgrade {
-      await refuse(connection, facts, status: 501)
+      await refuse(connection, facts, to: facts.method, status: 501)
       return false
     }
     let standard = connection.limits.bodyBytesMax
     let bytesMax = handler.bodyBytesMax(of: facts.method, path: facts.path, standard: standard)
     if case .length(let length) = head.framing, length > UInt64(bytesMax) {
-      await refuse(connection, facts, status: 413)
+      await refuse(connection, facts, to: facts.method, status: 413)
       return false
     }
     let isLarge = bytesMax > standard
     guard !isLarge || largeBodies < Self.largeBodiesMax else {
-      await refuse(connection, status: 503)
+      await refuse(connection, nil, to: facts.method, status: 503)
       return false
     }
     if isLarge { largeBodies += 1 }
@@ -58,9 +58,9 @@ public final class CollectingHandler: ExchangeHandler {
     } catch {
       switch error {
       case .gone: break
-      case .tooLarge: await refuse(connection, facts, status: 413)
-      case .malformed: await refuse(connection, facts, status: 400)
-      case .tooSlow: await refuse(connection, facts, status: 408)
+      case .tooLarge: await refuse(connection, facts, to: facts.method, status: 413)
+      case .malformed: await refuse(connection, facts, to: facts.method, status: 400)
+      case .tooSlow: await refuse(connection, facts, to: facts.method, status: 408)
       }
       return false
     }
@@ -72,17 +72,17 @@ public final class CollectingHandler: ExchangeHandler {
 
   /// Answers what is no request.
   public func refuse(_ connection: ServerConnection, status: Int) async {
-    await refuse(connection, nil, status: status)
+    await refuse(connection, nil, to: .get, status: status)
   }
 
   private func refuse(
-    _ connection: ServerConnection, _ facts: RequestFacts?, status: Int
+    _ connection: ServerConnection, _ facts: RequestFacts?, to method: Method, status: Int
   ) async {
     let (code, message) = Refusals.text(status)
     let body = Array("{\"error\":\"\(code)\",\"message\":\"\(message)\"}".utf8)
     var response = Response.json(status: status, body)
     if let facts { response.fields += handler.refusalFields(for: facts.request(body: [])) }
-    write(response, to: connection, method: .get, persists: false)
+    write(response, to: connection, method: method, persists: false)
     _ = await connection.flush()
   }
 

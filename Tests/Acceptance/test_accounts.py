@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from conftest import key
+from rules import keeps, refuses
 from system import PASSWORD, Access
 from waiting import until
 
@@ -47,6 +48,7 @@ def sign_in(person, **change):
                  {"email": person.email, "password": PASSWORD} | change)
 
 
+@keeps("I13", "I14")
 def test_signing_in_gives_tokens_and_a_strict_cookie(person):
     reply = sign_in(person)
     assert reply.status == 200, reply
@@ -60,6 +62,7 @@ def test_signing_in_gives_tokens_and_a_strict_cookie(person):
     assert reply.headers["Cache-Control"] == "no-store"
 
 
+@refuses("I13")
 def test_an_unknown_person_and_a_wrong_password_look_alike(person):
     wrong = sign_in(person, password="wrong password 123")
     unknown = sign_in(person, email="nobody@example.org")

@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 from conftest import key
+from rules import refuses
 from system import PASSWORD, ROOT, Reply
 
 CALLS = int(os.environ.get("SCHEMA_CALLS", "600"))
@@ -250,6 +251,7 @@ def test_preflights(place):
             hidden(refused)
 
 
+@refuses("I14")
 def test_a_cookie_changes_nothing_for_a_foreign_page(place, person, alpha):
     access = person.connect("alpha", key(), "managed")
     held = cookie(person)

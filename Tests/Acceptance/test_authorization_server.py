@@ -10,6 +10,7 @@ import urllib.parse
 
 import pytest
 from consent import Client, Forms, Visitor, claims, query, send, send_form, use
+from rules import keeps, refuses
 from waiting import until
 
 
@@ -29,8 +30,10 @@ def visitor(alice):
     return Visitor(alice)
 
 
+@keeps("A1", "A3", "O34")
+@refuses("A1", "A3", "O34")
 def test_the_challenge_leads_to_the_metadata(system):
-    """A1, A3, O34: 401 without error, resource_metadata, scope; the document repeats the URL."""
+    """401 without error, resource_metadata, scope; the document repeats the URL."""
     reply = send(system, "POST", "/mcp/alpha", b"{}", {"Content-Type": "application/json"})
     assert reply.status == 401
     place = f"{system.origin}/.well-known/oauth-protected-resource/mcp/alpha"
@@ -51,8 +54,8 @@ def test_the_challenge_leads_to_the_metadata(system):
         assert reply.status == 404, other
 
 
+@keeps("O33", "A4", "A5", "A11", "A12", "O56")
 def test_the_server_says_what_it_does(system):
-    """O33, A4, A11, A12."""
     reply = send(system, "GET", "/.well-known/oauth-authorization-server")
     assert reply.status == 200 and reply.headers["Content-Type"] == "application/json"
     said = reply.json()
@@ -68,8 +71,9 @@ def test_the_server_says_what_it_does(system):
     assert said["jwks_uri"] == f"{system.origin}/.well-known/jwks.json"
 
 
+@keeps("O2", "O6", "O7", "O8", "O22", "O23", "O24", "O25", "O35", "A5", "A7", "I2", "I9")
 def test_a_person_allows_and_the_token_works(system, alice_managed, visitor, alpha):
-    """O8, O9, O25, O35: the whole way with the client that everybody may be."""
+    """The whole way with the client that everybody may be."""
     client = Client(system)
     tokens = client.tokens(visitor, connection=alice_managed.id)
     assert tokens["token_type"] == "Bearer" and 890 <= tokens["expires_in"] <= 900
@@ -119,8 +123,9 @@ def test_a_service_is_connected_on_the_way(system, visitor, alpha):
     assert client.refresh(tokens["refresh_token"]).json()["error"] == "invalid_grant"
 
 
+@keeps("O5", "O9", "A11")
 def test_who_denies_sends_that(system, visitor, alice_managed):
-    """O5, O9, A11: error, state and iss; nothing is granted."""
+    """Error, state and iss; nothing is granted."""
     client = Client(system)
     url = client.ask(state="st&te ü=%20")
     back = query(visitor.decide(url, "deny"))
@@ -151,9 +156,11 @@ BAD = [
 ]
 
 
+@keeps("O5", "O14", "O35")
+@refuses("O1", "O6", "O7", "O14", "O16", "O30", "O35", "A5", "A11", "I2")
 @pytest.mark.parametrize(("change", "error"), BAD, ids=[str(c) for c, _ in BAD])
 def test_a_wrong_request_goes_back_once_someone_signed_in(change, error, system, visitor):
-    """O1, O5, O6, O7, O14, O30, O31: no stranger is redirected; who signed in is, with the error."""
+    """No stranger is redirected; who signed in is, with the error."""
     client = Client(system)
     url = client.ask(**change)
     reply = visitor.send("GET", url)
@@ -184,16 +191,21 @@ NOWHERE = [
 ]
 
 
+@refuses("O2", "O4", "O5", "O15")
 @pytest.mark.parametrize("change", NOWHERE, ids=[str(c) for c in NOWHERE])
 def test_who_can_not_be_answered_is_sent_nowhere(change, system, visitor):
-    """O2, O4: an error page, no Location, signed in or not."""
+    """An error page, no Location, signed in or not."""
     for _ in range(2):
         reply = visitor.send("GET", Client(system).ask(**change))
         assert reply.status == 400 and "Location" not in reply.headers, reply
         assert b"<form" not in reply.body
+        assert reply.headers["Referrer-Policy"] == "no-referrer"
+        assert reply.headers["X-Frame-Options"] == "DENY"
         visitor.open(Client(system).ask())
 
 
+@keeps("O3", "O58", "A14", "I1")
+@refuses("O3", "A14", "I1")
 @pytest.mark.parametrize(("registered", "shown", "is_right"), [
     ("http://127.0.0.1/cb", "http://127.0.0.1:4711/cb", True),
     ("http://127.0.0.1:1/cb?a=b", "http://127.0.0.1:2/cb?a=b", True),
@@ -211,22 +223,24 @@ def test_who_can_not_be_answered_is_sent_nowhere(change, system, visitor):
     ("https://client.example/cb", "https://evil.client.example/cb", False),
 ])
 def test_redirects_match_but_for_a_loopback_port(registered, shown, is_right, system, visitor):
-    """O3: byte for byte otherwise."""
+    """Byte for byte otherwise."""
     client = Client.registered(system, registered)
     reply = visitor.send("GET", client.ask(redirect_uri=shown))
     assert (reply.status == 200) == is_right, reply
     assert "Location" not in reply.headers
 
 
+@keeps("O4")
 def test_the_query_of_a_redirect_is_kept(system, visitor):
-    """O4."""
     client = Client.registered(system, "http://127.0.0.1:9/cb?keep=me")
     back = visitor.decide(client.ask(), "deny")
     assert back.startswith("http://127.0.0.1:9/cb?keep=me&error=access_denied&")
 
 
+@keeps("O13", "O15")
+@refuses("O12")
 def test_the_pages_protect_themselves(system, visitor, alice_managed):
-    """O12, O13, O15, S2: not framed, not cached, not read by others, without script."""
+    """Not framed, not cached, not read by others, without script."""
     client = Client.registered(system, "https://client.example/cb",
                                client_name="<b>Bold\u202e & co</b>")
     url = client.ask()
@@ -249,14 +263,15 @@ def test_the_pages_protect_themselves(system, visitor, alice_managed):
     assert send(system, "OPTIONS", "/oauth/authorize").status == 405
 
 
+@keeps("A13")
 def test_a_loopback_redirect_is_warned_of(system, visitor):
-    """A13."""
     _, page = visitor.open(Client(system).ask())
     assert b"127.0.0.1:9" in page.body and b"class=\"warning\"" in page.body
 
 
+@refuses("I8")
 def test_forms_of_other_pages_do_nothing(system, alice, bob, alice_managed):
-    """S2, CSRF: without the page's own token, or with another browser's, nothing happens."""
+    """Without the page's own token, or with another browser's, nothing happens."""
     visitor, other = Visitor(alice), Visitor(bob)
     client = Client(system)
     at, page = visitor.open(client.ask())
@@ -293,8 +308,9 @@ def test_somebody_elses_connection_is_not_there(system, bob, alice_managed, alic
         assert reply.status == 404 and b"not there any more" in reply.body
 
 
+@refuses("I13")
 def test_a_wrong_password_is_told_as_an_unknown_address(system, alice):
-    """O13 of sign-in: one answer for both."""
+    """One answer for both."""
     answers = []
     for email in (alice.email, "nobody@example.org"):
         visitor = Visitor(alice)
@@ -310,6 +326,7 @@ def test_a_wrong_password_is_told_as_an_unknown_address(system, alice):
     assert answers[0] == answers[1]
 
 
+@refuses("A15")
 def test_prompt_none_shows_nothing(system, visitor, alice_managed):
     client = Client(system)
     url = client.ask(prompt="none")
@@ -336,8 +353,10 @@ def refused(reply, error, status=400):
     return body
 
 
+@keeps("O20")
+@refuses("O1", "O20", "O23", "O25", "O26", "O56")
 def test_the_token_endpoint_takes_forms_by_post(system, code):
-    """O20, O1: nothing of the query, nothing twice, no other media type."""
+    """Nothing of the query, nothing twice, no other media type."""
     client, value = code
     assert send(system, "GET", "/oauth/token").status == 405
     form = {"grant_type": "authorization_code", "code": value, "code_verifier": client.verifier,
@@ -358,8 +377,9 @@ def test_the_token_endpoint_takes_forms_by_post(system, code):
     assert reply.headers["Content-Type"] == "application/json"
 
 
+@refuses("O8")
 def test_a_code_works_once_and_takes_back_what_it_gave(system, code):
-    """O8: the second use is refused and ends the first."""
+    """The second use is refused and ends the first."""
     client, value = code
     tokens = client.exchange(value).json()
     assert use(system, tokens["access_token"]).status == 200
@@ -368,34 +388,37 @@ def test_a_code_works_once_and_takes_back_what_it_gave(system, code):
     refused(client.refresh(tokens["refresh_token"]), "invalid_grant")
 
 
+@refuses("O22", "O24", "I1")
 @pytest.mark.parametrize("change", [
     {"code_verifier": "x" * 43}, {"code_verifier": "wrong"},
     {"redirect_uri": "http://127.0.0.1:10/callback"},
 ], ids=["verifier", "no verifier at all", "redirect"])
 def test_what_does_not_fit_consumes_the_code(change, code):
-    """O22, O24."""
     client, value = code
     refused(client.exchange(value, **change), "invalid_grant")
     refused(client.exchange(value), "invalid_grant")
 
 
+@refuses("O31")
 def test_another_resource_consumes_the_code(system, code):
-    """O31."""
     client, value = code
     refused(client.exchange(value, resource=client.resource("beta")), "invalid_target")
     refused(client.exchange(value), "invalid_grant")
 
 
+@refuses("O22")
 def test_another_client_leaves_the_code(system, code):
-    """O22: it is bound to its client, and nobody else can use it up."""
+    """It is bound to its client, and nobody else can use it up."""
     client, value = code
     other = Client.registered(system)
     refused(other.exchange(value, code_verifier=client.verifier), "invalid_grant")
     assert client.exchange(value).status == 200
 
 
+@keeps("O28", "O29", "O32", "A14", "I5")
+@refuses("O28", "A14", "I5")
 def test_tokens_rotate_with_one_successor(system, visitor, alice_managed):
-    """O28: the previous token gives the same successor until that is used; then it ends the grant."""
+    """The previous token gives the same successor until that is used; then it ends the grant."""
     client = Client(system)
     first = client.tokens(visitor, connection=alice_managed.id)
     second = client.refresh(first["refresh_token"]).json()
@@ -412,8 +435,10 @@ def test_tokens_rotate_with_one_successor(system, visitor, alice_managed):
         assert use(system, tokens["access_token"]).status == 401
 
 
+@keeps("O29")
+@refuses("O28", "O29", "O32")
 def test_a_refused_refresh_changes_nothing(system, visitor, alice_managed):
-    """O28, O29, O32: another client, resource or scope."""
+    """Another client, resource or scope."""
     client = Client(system)
     tokens = client.tokens(visitor, connection=alice_managed.id)
     other = Client.registered(system)
@@ -425,8 +450,10 @@ def test_a_refused_refresh_changes_nothing(system, visitor, alice_managed):
     assert client.refresh(tokens["refresh_token"], resource=None).status == 200
 
 
+@keeps("O31")
+@refuses("A7", "O31", "I9")
 def test_a_token_is_for_its_service_alone(system, visitor, alice, alice_managed):
-    """A7, O31: another service of the same person refuses it, also where a connection is."""
+    """Another service of the same person refuses it, also where a connection is."""
     alice.connect("beta", "key-for-beta", "managed")
     client = Client(system)
     token = client.tokens(visitor, connection=alice_managed.id)["access_token"]
@@ -438,8 +465,10 @@ def test_a_token_is_for_its_service_alone(system, visitor, alice, alice_managed)
     assert reply.status == 401 and "error=" not in reply.headers["WWW-Authenticate"]  # A8, O43
 
 
+@keeps("O44", "O45", "O46", "O47")
+@refuses("O44", "O45", "O46", "O47")
 def test_a_changed_token_is_none(system, visitor, alice_managed):
-    """O44 to O47: any bit, any header, no signature."""
+    """Any bit, any header, no signature."""
     client = Client(system)
     token = client.tokens(visitor, connection=alice_managed.id)["access_token"]
     head, body, signature = token.split(".")
@@ -460,8 +489,10 @@ def test_a_changed_token_is_none(system, visitor, alice_managed):
     assert use(system, token).status == 200
 
 
+@keeps("O41")
+@refuses("O41")
 def test_revocation_is_at_once(system, visitor, alice_managed):
-    """O41: unknown is fine, another's is refused, an access token alone, or all with the refresh token."""
+    """Unknown is fine, another's is refused, an access token alone, or all with the refresh token."""
     client, other = Client(system), Client.registered(system)
     tokens = client.tokens(visitor, connection=alice_managed.id)
     assert client.post("/oauth/revoke", {"token": "unknown"}).status == 200
@@ -480,9 +511,11 @@ def test_revocation_is_at_once(system, visitor, alice_managed):
     refused(client.refresh(tokens["refresh_token"]), "invalid_grant")
 
 
+@keeps("O21", "O42")
+@refuses("O21", "O42")
 @pytest.mark.parametrize("way", ["client_secret_basic", "client_secret_post"])
 def test_a_client_with_a_secret_proves_itself(way, system, visitor, alice_managed):
-    """O21, O42: in its own way and in one way only; then it may ask about its own tokens."""
+    """In its own way and in one way only; then it may ask about its own tokens."""
     client = Client.registered(system, token_endpoint_auth_method=way)
     tokens = client.tokens(visitor, connection=alice_managed.id)
     secret, basic = client.secret, client.basic
@@ -514,6 +547,7 @@ def test_a_client_with_a_secret_proves_itself(way, system, visitor, alice_manage
     refused(Client(system).post("/oauth/introspect", {"token": "x"}), "invalid_client", 401)
 
 
+@refuses("O36", "O37", "O38", "O39", "O58")
 @pytest.mark.parametrize(("metadata", "error"), [
     ({"redirect_uris": []}, "invalid_redirect_uri"),
     ({"redirect_uris": None}, "invalid_redirect_uri"),
@@ -533,7 +567,6 @@ def test_a_client_with_a_secret_proves_itself(way, system, visitor, alice_manage
     ({"client_name": 5}, "invalid_client_metadata"),
 ])
 def test_what_can_not_be_registered_is_told(metadata, error, system):
-    """O37, O38, O39."""
     body = {"redirect_uris": ["http://127.0.0.1/"]} | metadata
     body = {k: v for k, v in body.items() if v is not None}
     reply = send(system, "POST", "/oauth/register", json.dumps(body),
@@ -541,8 +574,9 @@ def test_what_can_not_be_registered_is_told(metadata, error, system):
     refused(reply, error)
 
 
+@keeps("O36", "O37", "O38", "O39", "A13")
 def test_a_registration_says_what_holds(system):
-    """O36, O37, O39, A13: with defaults, without what is unknown; ids that look like no URL."""
+    """With defaults, without what is unknown; ids that look like no URL."""
     reply = send(system, "POST", "/oauth/register", json.dumps(
         {"redirect_uris": ["https://c.example/a", "http://[::1]/"], "client_name": "Näme",
          "logo_uri": "http://169.254.169.254/", "unknown": {"x": 1}}),
@@ -561,8 +595,9 @@ def test_a_registration_says_what_holds(system):
     assert public.secret is None
 
 
+@keeps("O12", "O33")
 def test_pages_of_other_origins_may_fetch_all_but_the_page(system):
-    """O12, O33: without cookies, on errors too."""
+    """Without cookies, on errors too."""
     for path in ("/oauth/token", "/oauth/register", "/oauth/revoke", "/oauth/introspect"):
         preflight = send(system, "OPTIONS", path, headers={
             "Origin": "https://client.example", "Access-Control-Request-Method": "POST"})
@@ -572,6 +607,8 @@ def test_pages_of_other_origins_may_fetch_all_but_the_page(system):
         assert "Access-Control-Allow-Credentials" not in reply.headers
 
 
+@keeps("I6")
+@refuses("I6")
 def test_grants_stand_with_the_connection(system, alice, visitor, alice_managed):
     """Listed beside credentials without secrets, used, and ended one by one."""
     client = Client.registered(system, client_name="Listed one")
@@ -593,6 +630,8 @@ def test_grants_stand_with_the_connection(system, alice, visitor, alice_managed)
     assert mine() == [] and alice_managed.call().status == 200
 
 
+@keeps("O59", "A16")
+@refuses("O59", "A16")
 def test_nothing_that_a_client_holds_is_stored(system, visitor, alice_managed):
     """Codes, tokens and secrets: not one of them, whole or in part, on the disk or in a log."""
     client = Client.registered(system, token_endpoint_auth_method="client_secret_post")

@@ -13,6 +13,7 @@ import urllib.parse
 import pytest
 from consent import Client, Visitor, send, use
 from loose import Loose
+from rules import keeps, refuses
 from system import System
 
 KILLS = int(os.environ.get("GRANT_KILLS", "4"))
@@ -40,8 +41,10 @@ def together(count, call):
         return list(pool.map(go, range(count)))
 
 
+@keeps("I3")
+@refuses("O8", "I3")
 def test_of_many_exchanges_of_a_code_one_succeeds(shared, alpha):
-    """O8: and as somebody else had the code, what it gave is taken back."""
+    """As somebody else had the code, what it gave is taken back."""
     for _ in range(5):
         client = Client(shared)
         code = client.code(shared.visitor, connection=shared.access.id)
@@ -55,8 +58,9 @@ def test_of_many_exchanges_of_a_code_one_succeeds(shared, alpha):
         assert client.refresh(tokens["refresh_token"]).status == 400
 
 
+@keeps("O28", "I5")
 def test_of_many_refreshes_all_get_the_same_successor(shared, alpha):
-    """O28: one successor, and it works."""
+    """One successor, and it works."""
     client = Client(shared)
     tokens = client.tokens(shared.visitor, connection=shared.access.id)
     for _ in range(5):
@@ -91,6 +95,7 @@ def test_an_answer_that_was_lost_is_given_again(shared, alpha):
         assert use(shared, tokens["access_token"]).status == 200
 
 
+@keeps("I5")
 def test_a_kill_around_the_commit_locks_nobody_out(catalogue, dice, alpha):
     """Auth is killed at any moment while many refresh, each again and again; then each asks with what
     it has, half of them after 1 s and half after 30 s, which is every second time only: KILLS x GRANTS

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from desk import Clerk
 from oauth import holding, rows, writing
+from rules import keeps, refuses
 from system import PASSWORD, Reply, System
 from waiting import until
 
@@ -51,6 +52,7 @@ def call(system, token, method="GET", path="/api/me", body=None):
         connection.close()
 
 
+@keeps("I10", "I15")
 def test_the_first_calls_make_one_account_however_many_come_at_once(world, clerk):
     token = clerk.token("user_many", email="many@example.org", azp="http://127.0.0.1:3999")
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
@@ -73,6 +75,7 @@ def test_a_person_of_clerk_connects_and_is_a_stranger_to_others(world, clerk, al
     assert call(world, clerk.token("user_mine", sid="sess_2"), path=path).status == 200
 
 
+@refuses("I15")
 def test_an_address_leads_to_no_account_that_was_opened_here(world, clerk):
     person = world.person()
     reply = call(world, clerk.token("user_namesake", email=person.email))
@@ -100,6 +103,7 @@ BAD = {
 }
 
 
+@refuses("I10")
 @pytest.mark.parametrize("how", BAD)
 def test_a_token_that_does_not_hold_is_refused(how, world, clerk):
     assert call(world, clerk.token("user_bad", **BAD[how]())).status == 401
@@ -111,6 +115,7 @@ def unsigned(header, claims):
     return b".".join(parts)
 
 
+@refuses("I10")
 def test_a_token_that_clerk_did_not_sign_is_refused(world, clerk):
     claims = jwt.decode(clerk.token("user_forged"), options={"verify_signature": False})
     foreign = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -137,6 +142,8 @@ def test_a_token_that_clerk_did_not_sign_is_refused(world, clerk):
                     "SELECT 1 FROM clerk_identities WHERE subject = 'user_forged'")
 
 
+@keeps("I11")
+@refuses("I11")
 def test_a_rotated_key_is_found_and_unknown_names_cost_one_fetch(own_system, clerk):
     system = own_system(clerk.settings)
     clerk.requests.clear()
@@ -156,6 +163,7 @@ def test_a_rotated_key_is_found_and_unknown_names_cost_one_fetch(own_system, cle
     assert call(system, clerk.token()).status == 200
 
 
+@keeps("I11")
 def test_clerk_may_be_away_as_long_as_its_keys_are_known(own_system, clerk):
     system = own_system(clerk.settings)
     clerk.trouble = 500

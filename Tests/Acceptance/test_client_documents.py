@@ -3,6 +3,7 @@
 
 import pytest
 from consent import Client, Visitor, query
+from rules import keeps, refuses
 from system import System
 from test_authorization_server_real import Documents
 
@@ -33,6 +34,7 @@ def is_known(world, url, **change):
     return reply.status == 200
 
 
+@keeps("A13", "I12")
 def test_a_client_by_document_gets_and_refreshes_tokens(world, documents):
     client = client_of(world, documents.client("/good.json"))
     visitor = Visitor(world.one)
@@ -43,6 +45,7 @@ def test_a_client_by_document_gets_and_refreshes_tokens(world, documents):
     assert client.refresh(tokens["refresh_token"]).status == 200
 
 
+@refuses("A13", "I12")
 @pytest.mark.parametrize(("name", "change"), [
     ("another id", {"client_id": "https://127.0.0.1/other.json"}), ("no id", {"client_id": None}),
     ("no name", {"client_name": None}), ("no redirect", {"redirect_uris": []}),
@@ -52,12 +55,13 @@ def test_a_client_by_document_gets_and_refreshes_tokens(world, documents):
     ("too much", {"policy": "x" * 6000}),
 ])
 def test_a_wrong_document_is_no_client(name, change, world, documents):
-    """A13: and it is asked for anew the next time."""
+    """It is asked for anew the next time."""
     path = f"/wrong-{abs(hash(name))}.json"
     assert not is_known(world, documents.client(path, **change))
     assert is_known(world, documents.client(path))
 
 
+@refuses("A13")
 @pytest.mark.parametrize(("status", "headers"), [
     (404, {}), (500, {}), (301, {"Location": "/good.json"}), (302, {"Location": "/good.json"}),
     (204, {}),
@@ -89,6 +93,7 @@ def test_a_document_is_remembered_as_long_as_it_says(world, documents):
         assert documents.asked.count(path) == times, path
 
 
+@refuses("A13")
 @pytest.mark.parametrize("url", [
     "http://127.0.0.1:9/client.json", "https://127.0.0.1:9", "https://127.0.0.1:9/",
     "https://user@127.0.0.1:9/c.json", "https://127.0.0.1:9/a/../c.json",
@@ -99,7 +104,7 @@ def test_a_document_is_remembered_as_long_as_it_says(world, documents):
     "https://c.example:22/c.json",
 ])
 def test_a_document_is_nowhere_else(url, world):
-    """A13, S7: refused before anything is sent; nothing here leaves the machine."""
+    """Refused before anything is sent; nothing here leaves the machine."""
     assert not is_known(world, url)
 
 

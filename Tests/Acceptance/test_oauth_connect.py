@@ -12,6 +12,7 @@ import urllib.parse
 import matrix
 import pytest
 from oauth import Attempt, connect, connections, ping, rows, writing
+from rules import keeps, refuses
 from waiting import until
 
 
@@ -53,6 +54,7 @@ def seconds(stamp):
     return datetime.datetime.fromisoformat(stamp).timestamp()
 
 
+@keeps("I7")
 def test_the_request_for_consent_is_what_the_specifications_ask_for(carol, providers):
     provider = providers["t01"]
     attempt = Attempt(carol, "t01")
@@ -119,6 +121,7 @@ def counted(carol, providers):
     nothing_made(carol, provider, before, exchanges)
 
 
+@refuses("I7")
 def test_a_browser_that_did_not_ask_is_refused(carol, counted):
     attempt = Attempt(carol, "t01")
     refused_as_unknown(attempt.callback(cookies=False))
@@ -139,6 +142,7 @@ def test_a_state_nobody_gave_is_refused(carol, counted):
     refused_as_unknown(attempt.callback(back._replace(query=urllib.parse.urlencode(query)).geturl()))
 
 
+@refuses("I7")
 def test_a_state_is_good_once(carol, providers):
     attempt = Attempt(carol, "t01")
     back = attempt.consent()
@@ -198,6 +202,7 @@ def test_any_other_error_of_the_provider_is_told_in_a_word_of_ours(said, carol, 
         assert Attempt(carol, "t01").error() == "provider_error"
 
 
+@refuses("I7")
 def test_an_answer_that_names_another_issuer_is_refused(carol, counted):
     for iss in ("http://127.0.0.1:1", counted.origin + "/", counted.origin.upper(), "x"):
         with counted.behaving(iss=iss):
@@ -210,6 +215,7 @@ def test_an_answer_that_names_another_issuer_is_refused(carol, counted):
         assert attempt.error() == "issuer_mismatch"
 
 
+@refuses("I7")
 def test_a_code_of_one_provider_does_not_go_to_another(carol, providers):
     """Mix-up: the answer of t03 comes back with the state of t01."""
     honest, other = Attempt(carol, "t01"), Attempt(carol, "t03")

@@ -11,6 +11,7 @@ import subprocess
 import pytest
 from consent import Client, Visitor, send, use
 from oauth import rows, writing
+from rules import keeps, refuses
 from system import BIN
 from waiting import until
 
@@ -62,6 +63,8 @@ class Signed:
                 use(self.system, self.tokens["access_token"]).status)
 
 
+@keeps("O49")
+@refuses("O49")
 def test_a_new_key_signs_and_the_old_one_holds_until_it_goes(own_system, alpha):
     system = own_system()
     file = system.data / "signing-keys.json"
@@ -97,6 +100,7 @@ def test_a_new_key_signs_and_the_old_one_holds_until_it_goes(own_system, alpha):
     assert second.statuses() == (200, 200)
 
 
+@refuses("O49")
 def test_a_key_that_leaked_goes_at_once(own_system, alpha):
     """Everything that it signed ends; refresh tokens go on, under the new key."""
     system = own_system()

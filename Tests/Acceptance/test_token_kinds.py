@@ -6,6 +6,7 @@ import json
 
 import pytest
 from consent import Client, Visitor, send, send_form, use
+from rules import keeps, refuses
 from system import PASSWORD
 
 KINDS = ["session cookie", "session token", "refresh token of a session", "credential",
@@ -77,6 +78,8 @@ PLACES = {
 }
 
 
+@keeps("O48", "I9")
+@refuses("O48", "I9")
 @pytest.mark.parametrize("place", PLACES, ids=lambda p: p.__name__)
 def test_a_place_takes_its_own_kind_alone(place, world):
     for kind, value in fresh(world).items():

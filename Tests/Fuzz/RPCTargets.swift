@@ -58,21 +58,32 @@ private func admitCall(_ frame: Frame, from peer: Service) {
     promise(call.name.rule.callers.contains(peer), "only the callers of the table call")
     promise(call.name.rule.answeredBy.contains(service), "only who answers is asked")
     switch call.name {
-    case .status: _ = try? Payload.decode(StatusCall.Request.self, from: call.request)
-    case .shred: _ = try? Payload.decode(ShredCall.Request.self, from: call.request)
-    case .refresh: _ = try? Payload.decode(RefreshCall.Request.self, from: call.request)
-    case .unwrap: _ = try? Payload.decode(UnwrapCall.Request.self, from: call.request)
-    case .revokeUpstream:
-      _ = try? Payload.decode(RevokeUpstreamCall.Request.self, from: call.request)
-    case .revocationSettled:
-      _ = try? Payload.decode(RevocationSettledCall.Request.self, from: call.request)
-    case .keys: _ = try? Payload.decode(KeysCall.Request.self, from: call.request)
-    case .rotate: _ = try? Payload.decode(RotateCall.Request.self, from: call.request)
-    case .mail: _ = try? Payload.decode(MailCall.Request.self, from: call.request)
-    case .tidy: _ = try? Payload.decode(TidyCall.Request.self, from: call.request)
-    case .resetToken: _ = try? Payload.decode(ResetTokenCall.Request.self, from: call.request)
-    case .unwrapForKey:
-      _ = try? Payload.decode(UnwrapForKeyCall.Request.self, from: call.request)
+    case .status: decode(StatusCall.self, call)
+    case .shred: decode(ShredCall.self, call)
+    case .refresh: decode(RefreshCall.self, call)
+    case .unwrap: decode(UnwrapCall.self, call)
+    case .revokeUpstream: decode(RevokeUpstreamCall.self, call)
+    case .revocationSettled: decode(RevocationSettledCall.self, call)
+    case .keys: decode(KeysCall.self, call)
+    case .rotate: decode(RotateCall.self, call)
+    case .mail: decode(MailCall.self, call)
+    case .tidy: decode(TidyCall.self, call)
+    case .resetToken: decode(ResetTokenCall.self, call)
+    case .unwrapForKey: decode(UnwrapForKeyCall.self, call)
+    case .planSet: decode(PlanSetCall.self, call)
+    case .billingContact: decode(BillingContactCall.self, call)
+    case .billingUser: decode(BillingUserCall.self, call)
+    case .billingCheckout: decode(BillingCheckoutCall.self, call)
+    case .billingVerify: decode(BillingVerifyCall.self, call)
+    case .billingQuantity: decode(BillingQuantityCall.self, call)
+    case .billingPortal: decode(BillingPortalCall.self, call)
+    case .billingForget: decode(BillingForgetCall.self, call)
+    case .billingTrail: decode(BillingTrailCall.self, call)
+    case .webhooksReplay: decode(WebhooksReplayCall.self, call)
     }
   }
+}
+
+private func decode<C: Call>(_: C.Type, _ call: IncomingCall) {
+  _ = try? Payload.decode(C.Request.self, from: call.request)
 }

@@ -64,10 +64,15 @@ struct Auth: ServiceBody {
       ring: settings.masterKeys?.ring,
       environment: KeyEnvironment(rawValue: settings.secretPrefix) ?? .live)
     let catalogue = CurrentCatalogue(settings.catalogue)
-    let accounts = SQLiteAccounts(bindery, sealing: keys)
+    let accounts = SQLiteAccounts(
+      bindery, sealing: keys, plans: settings.plan.map { PlanTerms($0) })
     do throws(AccountError) {
       try await signingKeys.replace(with: signingKeys.value, publishing: accounts, now: .now)
     } catch { throw .service("signing_keys_not_published") }
+    do throws(AccountError) { try await accounts.preparePlans(now: .now) } catch {
+      throw .service("plans_not_prepared")
+    }
+    let billing = settings.plan.map { _ in runtime.reach(.billing) }
     let client = try makeClient(settings, runtime)
     let loop = runtime.loop
     let parts = AuthAPI.Parts(
@@ -80,7 +85,8 @@ struct Auth: ServiceBody {
       requests: runtime.metrics.counters(
         "bindery_auth_requests_total", "Requests answered.", label: "class", by: StatusClass.self),
       mails: RemoteMails(
-        operatorAddress: settings.adminEmail, scheduler: scheduler, loop: loop, log: runtime.log))
+        operatorAddress: settings.adminEmail, scheduler: scheduler, loop: loop, log: runtime.log),
+      billing: billing)
     let server = try await runtime.serve(
       AuthAPI(parts), on: settings.listener,
       socket: settings.common.httpSocketPath(of: .auth), bodyBytesMax: bodyBytesMax)
@@ -107,6 +113,11 @@ struct Auth: ServiceBody {
     .answer(in: &handlers)
     Tidying(store: accounts, epochs: epochs, shredder: parts.shredder, log: runtime.log)
       .answer(in: &handlers)
+    PlanCalls(store: accounts, epochs: epochs, log: runtime.log).answer(in: &handlers)
+    if let billing {
+      let plans = PlanWatch(store: accounts, billing: billing, epochs: epochs, log: runtime.log)
+      loop.spawn { await plans.run(runtime) }
+    }
     try await runtime.answerCalls(handlers)
     return Auth(
       server: server, databases: [bindery, tokens], settings: settings, keyReload: keyReload,
@@ -161,5 +172,14 @@ struct Auth: ServiceBody {
       return false
     }
     return true
+  }
+}
+
+extension PlanTerms {
+  init(_ settings: PlanSettings) {
+    self.init(
+      trialSeconds: Int64(settings.trialDays) * 86_400,
+      trialConnections: Int64(settings.trialConnections),
+      graceSeconds: Int64(settings.pastDueGraceDays) * 86_400)
   }
 }

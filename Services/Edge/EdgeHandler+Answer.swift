@@ -91,14 +91,25 @@ extension EdgeHandler {
     body.append(",\"message\":\"")
     body.append(refusal.message)
     body.append("\"")
-    if refusal == .needsReauthorization {
-      body.append(",\"data\":{\"reauthorize_url\":\"")
+    if let name = Self.dashboardLink(refusal) {
+      body.append(",\"data\":{\"")
+      body.append(name)
+      body.append("\":\"")
       body.append(world.dashboardURL)
       body.append("\"}")
     }
     body.append("},\"id\":")
     if let id { body.append(id) } else { body.append("null") }
     body.append("}")
+  }
+
+  /// Under which name the dashboard's address is told; nil where it would not help.
+  private static func dashboardLink(_ refusal: Refusal) -> StaticString? {
+    switch refusal {
+    case .needsReauthorization: "reauthorize_url"
+    case .connectionSuspended, .planEnded: "dashboard_url"
+    default: nil
+    }
   }
 
   private func writePlainError(_ refusal: Refusal, to body: Buffer) {

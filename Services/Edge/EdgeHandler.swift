@@ -44,7 +44,8 @@ final class EdgeHandler: ExchangeHandler {
     metrics = world.metrics
     pool = UpstreamPool(loop: loop, resolver: world.names, tls: world.clientTLS)
     stores = EdgeStores(
-      directory: world.dataDirectory, epochs: world.epochs, named: world.namedNetworks)
+      directory: world.dataDirectory, epochs: world.epochs, named: world.namedNetworks,
+      hasPlans: world.hasPlans)
     resolver = CredentialResolver(stores: stores)
     accessTokens = AccessTokenCheck(stores: stores, issuer: world.issuer)
     services = world.firstServices
@@ -238,6 +239,7 @@ final class EdgeHandler: ExchangeHandler {
     case .error: throw .connectionInError
     case .revoked: throw .credentialRefused
     }
+    if let end = resolved.credential.planEndsAt, end <= .now { throw .planEnded }
     if resolved.credential.needsReauth { throw .needsReauthorization }
     if resolved.credential.connectionNetworks != nil
       || resolved.credential.credentialNetworks != nil

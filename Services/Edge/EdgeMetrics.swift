@@ -55,7 +55,7 @@ enum RefusalLabel: Int, MetricLabel {
       case .credentialMissing, .credentialRefused: .credential
       case .connectionSuspended, .connectionInError, .needsReauthorization: .connection
       case .upstreamUnreachable, .upstreamTimeout, .upstreamBroken: .upstream
-      case .networkForbidden, .zeroKnowledgeOnly, .useForbidden: .policy
+      case .planEnded, .networkForbidden, .zeroKnowledgeOnly, .useForbidden: .policy
       case .sessionUnknown: .session
       case .serviceUnknown, .connectionAbsent, .pathUnknown, .methodNotAllowed, .wrongTransport:
         .path

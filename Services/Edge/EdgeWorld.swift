@@ -32,6 +32,8 @@ final class EdgeWorld: Sendable {
   let epochs: RevocationEpochs
   /// What the names in network policies stand for.
   let namedNetworks: NamedNetworks
+  /// Whether plans end anything.
+  let hasPlans: Bool
   let activity: ActivityStore
   let metrics: EdgeMetrics
   let handlers = EdgeHandlers()
@@ -76,6 +78,7 @@ final class EdgeWorld: Sendable {
     self.clientTLS = clientTLS
     self.epochs = epochs
     namedNetworks = NamedNetworks(settings.namedNetworks)
+    hasPlans = settings.plan != nil
     self.activity = activity
     metrics = EdgeMetrics(runtime.metrics, services: serviceRows)
     self.runtime = runtime

@@ -17,6 +17,8 @@ enum Refusal: Error, Equatable {
   /// Unknown, malformed, revoked, expired, or of another service: one answer for all.
   case credentialRefused
   case connectionSuspended
+  /// The plan of the connection's owner has ended.
+  case planEnded
   case connectionInError
   case upstreamUnreachable
   case upstreamTimeout
@@ -51,7 +53,7 @@ enum Refusal: Error, Equatable {
     case .connectionSuspended: 402
     case .connectionInError, .upstreamUnreachable, .upstreamBroken: 502
     case .upstreamTimeout: 504
-    case .networkForbidden, .originForbidden, .zeroKnowledgeOnly, .useForbidden: 403
+    case .planEnded, .networkForbidden, .originForbidden, .zeroKnowledgeOnly, .useForbidden: 403
     case .needsReauthorization: form == .url ? 403 : 401
     case .serviceUnknown, .connectionAbsent, .sessionUnknown, .pathUnknown: 404
     case .dependencyDown, .refreshLater: 503
@@ -69,7 +71,7 @@ enum Refusal: Error, Equatable {
     case .credentialMissing, .credentialRefused, .sessionUnknown: -32001
     case .connectionSuspended: -32002
     case .connectionInError, .upstreamUnreachable, .upstreamTimeout, .upstreamBroken: -32003
-    case .networkForbidden, .zeroKnowledgeOnly, .useForbidden: -32004
+    case .planEnded, .networkForbidden, .zeroKnowledgeOnly, .useForbidden: -32004
     case .needsReauthorization: -32005
     case .serviceUnknown, .connectionAbsent: -32006
     case .dependencyDown, .refreshLater: -32007
@@ -84,6 +86,7 @@ enum Refusal: Error, Equatable {
     case .credentialMissing: "No credential: use the secret URL or send an API key"
     case .credentialRefused: "Unknown or revoked credential"
     case .connectionSuspended: "The connection is suspended: see the plan in the dashboard"
+    case .planEnded: "The plan has ended: renew it in the dashboard"
     case .connectionInError: "The connection is in error: see the dashboard"
     case .upstreamUnreachable: "The service can not be reached: try again later"
     case .upstreamTimeout: "The service did not answer in time"
@@ -122,6 +125,7 @@ enum Refusal: Error, Equatable {
     case .credentialMissing: "credential_missing"
     case .credentialRefused: "credential_refused"
     case .connectionSuspended: "connection_suspended"
+    case .planEnded: "plan_ended"
     case .connectionInError: "connection_in_error"
     case .upstreamUnreachable: "upstream_unreachable"
     case .upstreamTimeout: "upstream_timeout"

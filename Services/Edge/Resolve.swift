@@ -61,6 +61,12 @@ final class ResolvedCredential {
       connection: credential.connectionID.text, credential: credential.credentialID.text)
   }
 
+  /// Whether the credential or its owner's plan has ended, as far as it was read.
+  func hasEnded(at now: UnixTime) -> Bool {
+    credential.expiresAt.map { $0 <= now } ?? false
+      || credential.planEndsAt.map { $0 <= now } ?? false
+  }
+
   /// For how many seconds the access token still works.
   func secondsLeft(at now: UnixTime) -> Int64 {
     blob.expiresAt.map { $0.seconds - now.seconds } ?? .max
@@ -135,7 +141,8 @@ final class CredentialResolver {
       stores.forget()
       throw .dependencyDown
     }
-    guard let found, found.status != .suspended else { throw .credentialRefused }
+    guard let found, found.status != .suspended, found.planEndsAt.map({ $0 > .now }) ?? true
+    else { throw .credentialRefused }
     return found.mark
   }
 
@@ -204,14 +211,18 @@ final class CredentialResolver {
 final class EdgeStores {
   let epochs: RevocationEpochs
   private let named: NamedNetworks
+  private let hasPlans: Bool
   private let directory: String
   private var heldLookup: EdgeLookup?
   private var heldTokens: TokenStore?
 
-  init(directory: String, epochs: RevocationEpochs, named: NamedNetworks) {
+  init(
+    directory: String, epochs: RevocationEpochs, named: NamedNetworks, hasPlans: Bool
+  ) {
     self.directory = directory
     self.epochs = epochs
     self.named = named
+    self.hasPlans = hasPlans
   }
 
   func lookup() throws(AccountError) -> EdgeLookup {
@@ -220,7 +231,8 @@ final class EdgeStores {
       let connection = try Connection(
         DatabaseFile(.bindery, in: directory), as: .edge, access: .readOnly,
         patience: .milliseconds(100))
-      let lookup = EdgeLookup(connection, epochs: epochs, named: named)
+      let lookup = EdgeLookup(
+        connection, epochs: epochs, named: named, hasPlans: hasPlans)
       heldLookup = lookup
       return lookup
     } catch { throw .database(error) }

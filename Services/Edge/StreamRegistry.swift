@@ -50,9 +50,10 @@ final class StreamRegistry {
   func check(epochs: RevocationEpochs, resolver: CredentialResolver, now: Instant) {
     let all = lastFullCheck.advanced(bySeconds: CredentialResolver.rememberedSeconds) <= now
     if all { lastFullCheck = now }
+    let time = UnixTime.now
     for slot in held.indices {
       guard let entry = held[slot] else { continue }
-      let ended = entry.resolved.credential.expiresAt.map { $0 <= .now } ?? false
+      let ended = entry.resolved.hasEnded(at: time)
       guard all || ended || !epochs.isCurrent(entry.mark) else { continue }
       do throws(Refusal) {
         held[slot]?.mark = try resolver.markIfStanding(entry.resolved)

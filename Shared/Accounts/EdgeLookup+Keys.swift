@@ -111,22 +111,24 @@ extension EdgeLookup {
       return try connection.one(
         """
         SELECT k.id, c.id, c.user_id, c.service, c.status, c.needs_reauth_at, x'', c.networks,
-          NULL, NULL, k.expires_at, c.auth_type
+          NULL, NULL, k.expires_at, c.auth_type, p.ends_at, b.caught_up_at
         FROM user_keys AS k JOIN connections AS c ON c.user_id = k.user_id
+          LEFT JOIN plans AS p ON p.user_id = c.user_id LEFT JOIN billing_contact AS b
         WHERE k.key_hash = ? AND c.id = ? AND c.managed_wrap IS NOT NULL
         """, values
-      ) { (row) throws(AccountError) in try Fields(row, named: named) }
+      ) { (row) throws(AccountError) in try Fields(row, meaning) }
     case .space:
       return try connection.one(
         """
         SELECT k.id, c.id, c.user_id, c.service, c.status, c.needs_reauth_at, x'', c.networks,
-          NULL, NULL, k.expires_at, c.auth_type
+          NULL, NULL, k.expires_at, c.auth_type, p.ends_at, b.caught_up_at
         FROM space_api_keys AS k JOIN spaces AS s ON s.id = k.space_id
           JOIN space_connections AS m ON m.space_id = s.id
           JOIN connections AS c ON c.id = m.connection_id AND c.user_id = s.user_id
+          LEFT JOIN plans AS p ON p.user_id = c.user_id LEFT JOIN billing_contact AS b
         WHERE k.key_hash = ? AND c.id = ? AND k.may_use = 1 AND c.managed_wrap IS NOT NULL
         """, values
-      ) { (row) throws(AccountError) in try Fields(row, named: named) }
+      ) { (row) throws(AccountError) in try Fields(row, meaning) }
     }
   }
 }

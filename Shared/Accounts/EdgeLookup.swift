@@ -40,6 +40,9 @@ public struct EdgeCredential: Sendable {
   public let tools: [String]?
   /// When the credential ends; compare on every request.
   public let expiresAt: UnixTime?
+  /// From when on its owner's plan allows nothing; nil: the clock ends nothing. Compare on every
+  /// request, when there are plans.
+  public let planEndsAt: UnixTime?
   /// Which record this is of; see `RevocationEpochs.isCurrent`.
   public let mark: EpochMark
 
@@ -57,16 +60,25 @@ public final class EdgeLookup {
 
   let connection: Connection
   let epochs: RevocationEpochs
-  let named: NamedNetworks
+  let meaning: Meaning
+
+  /// What stored values stand for here.
+  struct Meaning {
+    let named: NamedNetworks
+    let hasPlans: Bool
+  }
 
   /// Reads through `connection`, opened read-only on the calling thread.
-  /// - Parameter named: what the names in network policies stand for.
+  /// - Parameters:
+  ///   - named: what the names in network policies stand for.
+  ///   - hasPlans: whether plans end anything.
   public init(
-    _ connection: Connection, epochs: RevocationEpochs, named: NamedNetworks = .standard
+    _ connection: Connection, epochs: RevocationEpochs, named: NamedNetworks = .standard,
+    hasPlans: Bool = false
   ) {
     self.connection = connection
     self.epochs = epochs
-    self.named = named
+    meaning = Meaning(named: named, hasPlans: hasPlans)
   }
 
   /// The live credential of a kind with this lookup value, nil when there is none.
@@ -121,9 +133,10 @@ public final class EdgeLookup {
     try connection.withStatement(
       """
       SELECT g.id, k.id, k.user_id, k.service, k.status, k.needs_reauth_at, t.wrap, k.networks,
-        NULL, NULL, t.expires_at, k.auth_type
+        NULL, NULL, t.expires_at, k.auth_type, p.ends_at, b.caught_up_at
       FROM oauth_access_tokens AS t JOIN oauth_grants AS g ON g.id = t.grant_id
       JOIN connections AS k ON k.id = g.connection_id
+      LEFT JOIN plans AS p ON p.user_id = k.user_id LEFT JOIN billing_contact AS b
       WHERE t.lookup = ? AND k.revoked_at IS NULL
       """
     ) { (statement) throws(AccountError) -> Fields? in
@@ -135,8 +148,9 @@ public final class EdgeLookup {
     try connection.withStatement(
       """
       SELECT c.id, k.id, k.user_id, k.service, k.status, k.needs_reauth_at, c.wrap, k.networks,
-        c.networks, c.tools, c.expires_at, k.auth_type
+        c.networks, c.tools, c.expires_at, k.auth_type, p.ends_at, b.caught_up_at
       FROM credentials AS c JOIN connections AS k ON k.id = c.connection_id
+      LEFT JOIN plans AS p ON p.user_id = k.user_id LEFT JOIN billing_contact AS b
       WHERE c.lookup = ? AND c.revoked_at IS NULL AND k.revoked_at IS NULL
       """
     ) { (statement) throws(AccountError) -> Fields? in
@@ -151,7 +165,7 @@ public final class EdgeLookup {
       try statement.bind(1, borrowing: lookup)
       guard try statement.step() else { return nil }
     } catch { throw .database(error) }
-    return try Fields(statement.row, named: named)
+    return try Fields(statement.row, meaning)
   }
 
   /// One row, checked.
@@ -168,8 +182,9 @@ public final class EdgeLookup {
     let credentialNetworks: NetworkPolicy?
     let tools: [String]?
     let expiresAt: UnixTime?
+    let planEndsAt: UnixTime?
 
-    init(_ row: borrowing Row, named: NamedNetworks) throws(AccountError) {
+    init(_ row: borrowing Row, _ meaning: Meaning) throws(AccountError) {
       credentialID = try RowReading.identifier(row, 0)
       connectionID = try RowReading.identifier(row, 1)
       ownerID = try RowReading.identifier(row, 2)
@@ -177,11 +192,18 @@ public final class EdgeLookup {
       status = try RowReading.status(row, 4)
       needsReauth = !row.isNull(5)
       wrap = try RowReading.blob(row, 6)
-      connectionNetworks = try RowReading.networks(row, 7, named: named)
-      credentialNetworks = try RowReading.networks(row, 8, named: named)
+      connectionNetworks = try RowReading.networks(row, 7, named: meaning.named)
+      credentialNetworks = try RowReading.networks(row, 8, named: meaning.named)
       tools = try RowReading.lines(row, 9)
       expiresAt = try RowReading.time(row, 10)
       isOAuth = try RowReading.text(row, 11) == AuthType.oauth.rawValue
+      // What is remembered is read again long before billing's silence counts, so the last word as
+      // it is now will do.
+      let word = try RowReading.time(row, 13)
+      let end = meaning.hasPlans ? try RowReading.time(row, 12) : nil
+      planEndsAt = end.map { end in
+        word.map { BillingContact.deferred(end, caughtUpAt: $0) } ?? end
+      }
     }
 
     func credential(
@@ -191,7 +213,7 @@ public final class EdgeLookup {
         kind: kind, credentialID: credentialID, connectionID: connectionID, ownerID: ownerID,
         service: service, isOAuth: isOAuth, status: status, needsReauth: needsReauth, wrap: wrap,
         connectionNetworks: connectionNetworks, credentialNetworks: credentialNetworks,
-        tools: tools, expiresAt: expiresAt, mark: mark)
+        tools: tools, expiresAt: expiresAt, planEndsAt: planEndsAt, mark: mark)
     }
   }
 }

@@ -158,9 +158,14 @@ public struct PlanRules: Sendable, Equatable {
 
   private var trialEnd: End { terms.trialConnections > 0 ? .at(trialEndsAt) : .before }
 
+  /// How many connections are paid for.
+  public func paid(at now: UnixTime) -> Int64 {
+    lasts(paidEnd, at: now) ? standing.quantity : 0
+  }
+
   /// How many connections may be active.
   public func allowed(at now: UnixTime) -> Int64 {
-    let paid = lasts(paidEnd, at: now) ? standing.quantity : 0
+    let paid = paid(at: now)
     return lasts(trialEnd, at: now) ? max(terms.trialConnections, paid) : paid
   }
 

@@ -80,6 +80,12 @@ public enum MailKind: String, Codable, Sendable, CaseIterable {
   case reauthorizationNeeded = "reauthorization_needed"
   /// To a person: consents should be renewed once a year.
   case yearlyReminder = "yearly_reminder"
+  /// To a person: they pay from now on. Value: `connections`, in words: "3 connections".
+  case subscriptionConfirmed = "subscription_confirmed"
+  /// To a person: a payment failed. Value: `date`, the day from which on nothing works any more.
+  case paymentFailed = "payment_failed"
+  /// To a person: what they pay for was cancelled. Value: `date`, the day on which it ends.
+  case accessEnds = "access_ends"
 }
 
 // MARK: reset_token

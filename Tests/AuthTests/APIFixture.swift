@@ -119,7 +119,7 @@ final class APIFixture: Sendable {
         log: .discarding,
         requests: MetricRegistry().counters(
           "requests_total", "Requests.", label: "class", by: StatusClass.self),
-        mails: mails))
+        mails: mails, billing: nil))
   }
 
   var folder: String { home.path }

@@ -1,6 +1,7 @@
 // What a person may ask about all that is stored of them: to have it, and to be forgotten. Deleting
 // ends every connection in the way its owner would have, tells the providers that can be told now,
-// and then leaves no row, token or mail. What stays undone outside of this house is told as a warning.
+// and then leaves no row, token or mail. What stays undone outside of this house is told as a warning;
+// billing is told again until it has forgotten the person.
 
 import Accounts
 import Clocks
@@ -15,12 +16,14 @@ struct AccountRoutes: Sendable {
   /// How long all providers together have.
   private static let patience = Duration.seconds(20)
 
-  let accounts: any AccountStore & ConnectionStore & PartingStore
+  let accounts: any AccountStore & ConnectionStore & PartingStore & FarewellStore
   let tokens: DatabaseThread
   let epochs: RevocationEpochs
   let farewell: Farewell
   /// Clerk's API; nil when we hold no key for it.
   let clerk: ClerkAPI?
+  /// Nil when billing is off.
+  let billing: (any Calling)?
   let cookie: CookieField
   let log: Log
 
@@ -62,6 +65,9 @@ struct AccountRoutes: Sendable {
     if let subject = erased.clerkSubject {
       let isGone = await clerk?.delete(subject) ?? false
       if !isGone { warnings.append("clerk_account_kept") }
+    }
+    if let billing, await !PlanWatch.sayFarewell(to: user, billing, accounts) {
+      warnings.append("billing_told_later")
     }
     log.info(
       "account_deleted",

@@ -31,6 +31,8 @@ struct AuthAPI: RequestHandler {
   private let spaces: SpaceRoutes
   private let admittance: Admittance
   private let account: AccountRoutes
+  private let me: MeRoute
+  private let billing: BillingRoutes
   private let support: SupportRoutes
   private let reports: ViolationReports
   private let catalogue: CurrentCatalogue
@@ -59,6 +61,8 @@ struct AuthAPI: RequestHandler {
     let log: Log
     let requests: Family<Counter, StatusClass>
     let mails: any AccountMails
+    /// Nil when billing is off.
+    let billing: (any Calling)?
   }
 
   init(_ parts: Parts) {
@@ -111,7 +115,11 @@ struct AuthAPI: RequestHandler {
       accounts: parts.accounts, tokens: parts.tokens, epochs: parts.epochs, farewell: farewell,
       clerk: settings.clerk.flatMap { clerk in
         clerk.secretKey.map { ClerkAPI(url: clerk.apiURL, key: $0, fetching: parts.fetch) }
-      }, cookie: authentication.cookie, log: parts.log)
+      }, billing: parts.billing, cookie: authentication.cookie, log: parts.log)
+    me = MeRoute(plans: parts.accounts, connections: connections, epochs: parts.epochs)
+    billing = BillingRoutes(
+      plans: parts.accounts, billing: parts.billing, epochs: parts.epochs,
+      dashboard: "\(settings.common.adminURLs[0].origin)/dashboard")
     support = SupportRoutes(
       desk: settings.zoho.map { ZohoDesk($0, fetching: parts.fetch, log: parts.log) },
       interest: parts.accounts, authentication: authentication,
@@ -215,7 +223,7 @@ struct AuthAPI: RequestHandler {
     try await admittance.admit(caller, to: route, parameters)
     switch route {
     case .logout: return try await signIn.logout(caller, now: now)
-    case .me: return try await me(caller)
+    case .me: return try await me.respond(caller, now: now)
     case .connectWithAPIKey:
       return try await connect.respond(request, service: parameters[0], caller: caller, now: now)
     case .authorize:
@@ -249,6 +257,10 @@ struct AuthAPI: RequestHandler {
     case .revokeSpaceKey, .revokeNamedSpaceKey:
       return try await spaces.revokeKey(
         request, parameters[0], parameters.dropFirst().first, caller, now: now)
+    case .checkout: return try await billing.checkout(request, caller)
+    case .verifyCheckout: return try await billing.verify(request, caller)
+    case .updateQuantity: return try await billing.changeQuantity(request, caller)
+    case .portal: return try await billing.portal(caller)
     case .exportAccount: return try await account.export(caller, now: now)
     case .deleteAccount: return try await account.delete(caller, now: now)
     case .register, .login, .clerkSession, .token, .forgotPassword, .resetPassword,
@@ -259,16 +271,6 @@ struct AuthAPI: RequestHandler {
   }
 
   // MARK: Small routes
-
-  private func me(_ caller: Caller) async throws(Refusal) -> Response {
-    let count = try await connections.count(caller)
-    return .json(
-      JSONText.object([
-        ("id", .string(caller.user.id.text)), ("email", .string(caller.user.email)),
-        ("plan", "unlimited"), ("max_connections", nil), ("active_connections", .integer(count)),
-        ("trial_ends_at", nil), ("access_until", nil), ("paid_connections", 0),
-      ]).bytes)
-  }
 
   private func services() -> Response {
     let all = catalogue.value.providers.map { provider -> JSONText in

@@ -68,6 +68,19 @@ enum Refusal: Error, Equatable {
   case helpDeskOff
   /// The help desk did not take the ticket.
   case ticketFailed
+  /// There are no plans here.
+  case billingOff
+  /// Billing, or Stripe behind it, does not answer now.
+  case billingUnreachable(retryAfterSeconds: Int64)
+  case quantityInvalid
+  /// Fewer than the connections in use.
+  case quantityTooLow
+  case noSubscription
+  /// No checkout of this name.
+  case sessionInvalid
+  case sessionNotPaid
+  /// A checkout of somebody else's.
+  case sessionNotYours
   /// Not every row of an account could be deleted.
   case deletionFailed
   case failed
@@ -144,6 +157,18 @@ enum Refusal: Error, Equatable {
     case .helpDeskOff: (503, "service_unavailable", "There is no help desk here")
     case .ticketFailed:
       (500, "ticket_creation_failed", "The help desk did not take the message")
+    case .billingOff: (503, "billing_disabled", "Billing is switched off here")
+    case .billingUnreachable:
+      (503, "service_unavailable", "Billing does not answer just now: try again shortly")
+    case .quantityInvalid:
+      (400, "invalid_quantity", "quantity: a whole number of connections from 1 to 10000 is needed")
+    case .quantityTooLow:
+      (400, "quantity_too_low", "More connections are in use: disconnect some first")
+    case .noSubscription:
+      (400, "no_subscription", "There is no subscription yet: begin with a checkout")
+    case .sessionInvalid: (400, "invalid_session", "There is no such checkout")
+    case .sessionNotPaid: (400, "not_paid", "This checkout is not paid yet")
+    case .sessionNotYours: (403, "unauthorized", "This checkout is somebody else's")
     case .deletionFailed:
       (500, "partial_failure", "The account is not deleted yet; try again")
     case .failed: (500, "internal_error", "Internal server error")
@@ -153,7 +178,7 @@ enum Refusal: Error, Equatable {
   /// Seconds after which the same request may be worth a try.
   var retryAfterSeconds: Int64? {
     switch self {
-    case .tooManyAttempts(let seconds): seconds
+    case .tooManyAttempts(let seconds), .billingUnreachable(let seconds): seconds
     case .overloaded: 1
     default: nil
     }

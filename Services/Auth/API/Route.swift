@@ -16,6 +16,7 @@ enum Route: CaseIterable {
   case listKeys, addKey, revokeKey, revokeNamedKey
   case listSpaces, addSpace, readSpace, changeSpace, removeSpace
   case listSpaceKeys, addSpaceKey, revokeSpaceKey, revokeNamedSpaceKey
+  case checkout, verifyCheckout, updateQuantity, portal
   case exportAccount, deleteAccount
   case supportNonce, supportTicket, interest, violationReport
   case publicKeys, clientDocument
@@ -59,6 +60,10 @@ enum Route: CaseIterable {
     case .addSpaceKey: (.post, "/api/spaces/{id}/keys")
     case .revokeSpaceKey: (.delete, "/api/spaces/{id}/keys/{key}")
     case .revokeNamedSpaceKey: (.delete, "/api/spaces/{id}/keys")
+    case .checkout: (.post, "/api/billing/checkout")
+    case .verifyCheckout: (.post, "/api/billing/verify-checkout")
+    case .updateQuantity: (.post, "/api/billing/update-quantity")
+    case .portal: (.post, "/api/billing/portal")
     case .exportAccount: (.get, "/api/account/export")
     case .deleteAccount: (.delete, "/api/account")
     case .supportNonce: (.post, "/api/support/nonce")
@@ -107,6 +112,10 @@ enum Route: CaseIterable {
     case .listSpaceKeys: "list_space_keys"
     case .addSpaceKey: "add_space_key"
     case .revokeSpaceKey, .revokeNamedSpaceKey: "revoke_space_key"
+    case .checkout: "checkout"
+    case .verifyCheckout: "verify_checkout"
+    case .updateQuantity: "update_quantity"
+    case .portal: "portal"
     case .exportAccount: "export_account"
     case .deleteAccount: "delete_account"
     case .supportNonce: "support_nonce"

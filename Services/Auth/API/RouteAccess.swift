@@ -22,7 +22,8 @@ extension Route {
     case .forgotPassword, .resetPassword, .supportNonce, .supportTicket, .interest,
       .violationReport:
       .everyone
-    case .exportAccount, .deleteAccount: .session
+    case .exportAccount, .deleteAccount, .checkout, .verifyCheckout, .updateQuantity, .portal:
+      .session
     case .register, .login, .clerkSession, .token, .services, .publicKeys, .clientDocument,
       .callback, .openAPI:
       .everyone

@@ -97,7 +97,7 @@ struct Consent: Sendable {
       "This connection is zero-knowledge: paste its secret URL or its API key."
     case .bodyInvalid(.apiKey): "An API key of the service is needed."
     case .apiKeyRefused, .serviceUnreachable, .discoveryFailed, .registrationFailed,
-      .clientNotConfigured, .managedModeOff, .tooMany, .notOwner:
+      .clientNotConfigured, .managedModeOff, .tooMany, .planForbids, .notOwner:
       refusal.wire.message
     default: nil
     }
@@ -216,6 +216,7 @@ struct Consent: Sendable {
       return .code(try await grant(question, id, found.source, spending: found.id, now: now))
     }
     guard let rules = provider.oauth else { throw .bodyInvalid(.apiKey) }
+    try await byOAuth.checkRoom(for: question.user.id, replacing: nil, now: now)
     let back = Form(
       question.asked.form.pairs.filter { pair in
         !["claim", "error"].contains { $0.utf8.elementsEqual(pair.name.utf8) }

@@ -18,6 +18,7 @@ struct AuthorizeRoute: Sendable {
   let catalogue: CurrentCatalogue
   let connections: any ConnectionStore
   let authorizations: any AuthorizationStore
+  let plans: any PlanStore
   let discovery: DiscoveryCache
   let clients: OAuthClients
   let keys: KeyAgent
@@ -48,6 +49,7 @@ struct AuthorizeRoute: Sendable {
     let mode = try mode(body.keyStorageMode, replaced)
     guard mode == .zeroKnowledge || keys.isManagedOn else { throw .managedModeOff }
     if replaced == nil { try await checkLimit(caller) }
+    try await checkRoom(for: caller.user.id, replacing: replaced?.id, now: now)
     let begun = try await begin(
       provider, rules, mode: mode, replacing: replaced?.id, returnTo: page, of: caller.user.id,
       for: request, now: now)
@@ -122,6 +124,15 @@ struct AuthorizeRoute: Sendable {
     guard let text else { return replaced?.keyStorageMode ?? .zeroKnowledge }
     guard let mode = KeyStorageMode(rawValue: text) else { throw .bodyInvalid(.keyStorageMode) }
     return mode
+  }
+
+  /// The same for what the plan allows.
+  func checkRoom(
+    for user: UserID, replacing: ConnectionID?, now: UnixTime
+  ) async throws(Refusal) {
+    do throws(AccountError) {
+      try await plans.checkRoom(of: user, replacing: replacing, now: now)
+    } catch { throw Refusal(error) }
   }
 
   /// Spares the person a way for nothing; what counts is the check when the connection is written.

@@ -13,7 +13,7 @@ import Vault
 /// POST /api/connections/{service}/api-key
 struct ConnectByAPIKey: Sendable {
   let catalogue: CurrentCatalogue
-  let connections: any ConnectionStore
+  let connections: any ConnectionStore & PlanStore
   let tokens: DatabaseThread
   let keys: KeyAgent
   let check: any APIKeyCheck
@@ -69,6 +69,9 @@ struct ConnectByAPIKey: Sendable {
     guard let header = key.withBytes({ rules.headerValue(key: $0) }) else {
       throw .bodyInvalid(.apiKey)
     }
+    do throws(AccountError) {
+      try await connections.checkRoom(of: user, replacing: nil, now: now)
+    } catch { throw Refusal(error) }
     try await check.check(provider, rules: rules, header: APIKeyHeader(header))
 
     let id = ConnectionID.random()
@@ -76,16 +79,18 @@ struct ConnectByAPIKey: Sendable {
     let made = try keys.makeKeys(
       sealing: key.tokenSet(), connection: id, owner: user, credential: credential,
       managed: choices.mode == .managed)
-    try await tokens.insertFirst(made.blob, of: id, now: now)
+    // Plans are counted at the time of writing: trying the key may have taken long.
+    let madeAt = UnixTime.now
+    try await tokens.insertFirst(made.blob, of: id, now: madeAt)
     let record = ConnectionRecord(
       id: id, userID: user, service: provider.id, label: choices.label, authType: .apiKey,
-      keyStorageMode: choices.mode, networks: choices.networks, createdAt: now)
+      keyStorageMode: choices.mode, networks: choices.networks, createdAt: madeAt)
     do throws(AccountError) {
       let written = try await connections.addConnection(
         record, serviceName: provider.name, managedWrap: made.managedWrap,
         credential: NewCredential(
           record: CredentialRecord(
-            id: credential, connectionID: id, name: "First credential", createdAt: now),
+            id: credential, connectionID: id, name: "First credential", createdAt: madeAt),
           lookup: made.lookup, wrap: made.wrap), into: choices.space)
       return Made(connection: written, credential: credential, shown: made.shown)
     } catch { throw Refusal(error) }

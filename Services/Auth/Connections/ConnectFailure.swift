@@ -20,6 +20,8 @@ enum ConnectFailure: String, Error, CaseIterable {
   case providerUnavailable = "provider_unavailable"
   /// The person has as many connections as one may have.
   case limitReached = "limit_reached"
+  /// The person's plan ended meanwhile.
+  case planEnded = "plan_ended"
   /// The connection that was to be replaced is gone.
   case connectionGone = "connection_gone"
   /// The operator took the service or the managed mode away meanwhile.
@@ -48,6 +50,7 @@ enum ConnectFailure: String, Error, CaseIterable {
     case .clientRefused: "client_refused"
     case .providerUnavailable: "provider_unavailable"
     case .limitReached: "limit_reached"
+    case .planEnded: "plan_ended"
     case .connectionGone: "connection_gone"
     case .notSupported: "not_supported"
     case .internalError: "internal_error"

@@ -159,7 +159,8 @@ extension ConnectFailure {
   fileprivate init(_ error: AccountError) {
     self =
       switch error {
-      case .tooMany: .limitReached
+      case .tooMany, .planForbids(.limitReached): .limitReached
+      case .planForbids: .planEnded
       case .notFound: .connectionGone
       default: .internalError
       }

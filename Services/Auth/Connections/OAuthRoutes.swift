@@ -20,6 +20,7 @@ struct OAuthRoutes: Sendable {
       configured: parts.settings.oauthClients, document: document, log: parts.log)
     authorize = AuthorizeRoute(
       catalogue: parts.catalogue, connections: parts.accounts, authorizations: parts.accounts,
+      plans: parts.accounts,
       discovery: DiscoveryCache(Discovery(fetch: parts.fetch)), clients: clients,
       keys: parts.keys, cookie: cookie, pages: DashboardPages(admin: common.adminURLs),
       log: parts.log)

@@ -93,10 +93,11 @@ struct MailTemplate: Sendable {
           {dashboard}
 
           """ + why)
+    case .subscriptionConfirmed, .paymentFailed, .accessEnds: billing(kind)
     }
   }
 
-  private static let why = """
+  static let why = """
     You get this mail because you have an account at {host}.
 
     """

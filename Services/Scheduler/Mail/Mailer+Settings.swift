@@ -76,6 +76,7 @@ extension Mailer {
   static func mails(of caller: Service) -> Set<MailKind> {
     switch caller {
     case .auth: [.newUser, .passwordReset, .passwordChanged]
+    case .billing: [.subscriptionConfirmed, .paymentFailed, .accessEnds]
     default: []
     }
   }

@@ -1,10 +1,25 @@
 // The shapes that several answers share. Each says what the writers of JSON in this service write;
 // the tests hold real answers against them.
 
+import Accounts
+
 /// Named schemas of the document.
 enum ComponentSchemas {
   static let all: [(name: String, value: JSONText)] = [
-    ("Error", Schema.object(("error", Schema.string), ("message", Schema.string))),
+    (
+      "Error",
+      Schema.body(
+        needed: [("error", Schema.string), ("message", Schema.string)],
+        may: [
+          (
+            "reason",
+            [
+              "type": "string", "description": "Why a plan forbids it",
+              "enum": .array(PlanRefusal.allCases.map { .string($0.rawValue) }),
+            ]
+          )
+        ])
+    ),
     ("OAuthError", oauthError), ("SignedIn", signedIn), ("Me", me), ("Service", service),
     ("Connection", connection),
     ("Credential", credential), ("Activity", activity), ("Key", RouteDescription.keySchema),
@@ -22,8 +37,9 @@ enum ComponentSchemas {
   private static let me = Schema.object(
     ("id", Schema.id), ("email", Schema.maybeString), ("plan", Schema.string),
     ("max_connections", ["type": ["integer", "null"]]), ("active_connections", Schema.integer),
+    ("suspended_connections", Schema.integer),
     ("trial_ends_at", Schema.maybeTime), ("access_until", Schema.maybeTime),
-    ("paid_connections", Schema.integer))
+    ("past_due_since", Schema.maybeTime), ("paid_connections", Schema.integer))
 
   private static let service = Schema.object(
     ("id", Schema.string), ("name", Schema.string), ("supports_oauth", Schema.boolean),

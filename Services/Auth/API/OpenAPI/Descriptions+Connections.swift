@@ -23,7 +23,7 @@ extension RouteDescription {
     answers: [.json(Schema.body(needed: fresh, may: []), status: 201, "Connected")],
     refusals: [
       .serviceUnknown, .authNotSupported, .managedModeOff, .apiKeyRefused,
-      .bodyInvalid(.apiKey), .serviceUnreachable, .tooMany,
+      .bodyInvalid(.apiKey), .serviceUnreachable, .tooMany, .planForbids(.limitReached),
     ])
 
   static let authorize = RouteDescription(
@@ -41,6 +41,7 @@ extension RouteDescription {
     refusals: [
       .serviceUnknown, .notFound, .oauthNotSupported, .managedModeOff, .clientNotConfigured,
       .bodyInvalid(.returnTo), .discoveryFailed(.noOAuth), .registrationFailed, .tooMany,
+      .planForbids(.limitReached),
     ])
 
   static let callback = RouteDescription(

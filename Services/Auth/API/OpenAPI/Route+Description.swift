@@ -40,6 +40,10 @@ extension Route {
     case .revokeNamedSpaceKey: .revokeNamedSpaceKey
     case .forgotPassword: .forgotPassword
     case .resetPassword: .resetPassword
+    case .checkout: .checkout
+    case .verifyCheckout: .verifyCheckout
+    case .updateQuantity: .updateQuantity
+    case .portal: .portal
     case .exportAccount: .exportAccount
     case .deleteAccount: .deleteAccount
     case .supportNonce: .supportNonce

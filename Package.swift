@@ -77,6 +77,7 @@ let package = Package(
         .embedInCode("0010_keys.sql"), .embedInCode("0011_account.sql"),
         .embedInCode("0012_key_use.sql"),
         .embedInCode("0013_plans.sql"),
+        .embedInCode("0014_billing.sql"),
       ], swiftSettings: settings),
     library(
       "Database",
@@ -102,6 +103,7 @@ let package = Package(
     library(
       "Configuration",
       ["Bytes", "Clocks", "Posix", "Logging", "HTTPCodec", "Vault", "Providers"]),
+    library("Stripe", ["COpenSSL", "Bytes", "Clocks", "StrictJSON", "Configuration"]),
     library(
       "ServiceRuntime",
       [
@@ -129,8 +131,8 @@ let package = Package(
       [
         "CLinux", "COpenSSL", "Bytes", "Clocks", "Posix", "Logging", "Metrics", "HTTPCodec",
         "StrictJSON",
-        "EventLoop", "Transport", "HTTPServer", "HTTPClient", "RPC", "Database", "Accounts",
-        "Configuration", "ServiceRuntime",
+        "EventLoop", "Transport", "HTTPServer", "HTTPClient", "RPC", "Database", "JOSE", "OAuth",
+        "Accounts", "Configuration", "Stripe", "ServiceRuntime",
       ]),
     service(
       "bindery-scheduler", "Scheduler",
@@ -233,8 +235,8 @@ let package = Package(
       "BillingTests",
       [
         "TestFolders", "Bytes", "Clocks", "Logging", "Metrics", "HTTPCodec", "HTTPServer",
-        "Database",
-        "Configuration", "bindery-billing",
+        "HTTPClient", "RPC", "Database", "Accounts",
+        "Configuration", "Stripe", "bindery-billing",
       ]),
   ]
 )

@@ -31,5 +31,6 @@ public struct MigrationFile: Sendable {
     MigrationFile(name: "0011_account", text: PackageResources._011_account_sql),
     MigrationFile(name: "0012_key_use", text: PackageResources._012_key_use_sql),
     MigrationFile(name: "0013_plans", text: PackageResources._013_plans_sql),
+    MigrationFile(name: "0014_billing", text: PackageResources._014_billing_sql),
   ]
 }

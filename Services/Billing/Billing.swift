@@ -1,14 +1,18 @@
-// What billing does from start to end: listen for Stripe, on TCP and for the edge, and file
-// events. Holds Stripe's secrets and nobody else's. Effects of events are not here yet.
+// What billing does from start to end: listen for Stripe, on TCP and for the edge, and file events;
+// behind that, take them into account, ask Stripe where they do not suffice, and tell auth how people
+// stand. Holds Stripe's secrets and nobody else's.
 
 import Clocks
 import Configuration
 import Database
+import HTTPClient
 import HTTPServer
 import Logging
 import Posix
 import RPC
 import ServiceRuntime
+import Stripe
+import Transport
 
 /// The service `bindery-billing`.
 struct Billing: ServiceBody {
@@ -16,7 +20,7 @@ struct Billing: ServiceBody {
 
   private let server: WebServer
   private let database: DatabaseThread
-  private let auth: RPCClient
+  private let rounds: Rounds
 
   static func readSettings(
     _ environment: Environment
@@ -26,52 +30,76 @@ struct Billing: ServiceBody {
       settings,
       ProcessSettings(
         common: settings.common, operations: settings.opsListener, listener: settings.listener,
-        databases: [.bindery])
+        readableFiles: [settings.upstreamCAFile].compactMap(\.self), databases: [.bindery])
     )
   }
 
   static func start(
     _ settings: BillingSettings, in runtime: Runtime
   ) async throws(StartFailure) -> Billing {
-    let auth = runtime.reach(.auth)
+    let peers = RemotePeers(auth: runtime.reach(.auth), scheduler: runtime.reach(.scheduler))
     let database = try await runtime.openDatabase(.bindery, as: .database)
-    let inbox = Inbox(database: database)
+    let metrics = BillingMetrics(runtime.metrics)
+    let bells = Bells()
+    let parts = BillingParts(
+      runtime: runtime, database: database, metrics: metrics, bells: bells,
+      rules: BillingRules(
+        price: settings.stripePrice, isLive: settings.stripeSecretKey.flatMap(StripeMode.isLive)),
+      stripe: try stripe(settings, runtime, database, metrics), peers: peers)
     let receiver = Receiver(
-      secrets: settings.stripeWebhookSecrets.map { WebhookSecret($0) }, inbox: inbox,
-      log: runtime.log, metrics: BillingMetrics(runtime.metrics))
+      secrets: settings.stripeWebhookSecrets.map { WebhookSecret($0) },
+      inbox: Inbox(database: database), log: runtime.log, metrics: metrics,
+      onNews: { bells.events.ring() })
     let server = try await runtime.serve(
       BillingRoutes(receiver: receiver), on: settings.listener,
       socket: settings.common.httpSocketPath(of: .billing), bodyBytesMax: Receiver.bodyBytesMax)
-    try await runtime.answerCalls()
-    let metrics = receiver.metrics
+    var handlers = CallHandlers()
+    parts.calls.answer(in: &handlers)
+    try await runtime.answerCalls(handlers)
     runtime.readiness.report("inbox_waiting") { metrics.waiting.current }
     runtime.readiness.report("inbox_parked") { metrics.parked.current }
-    runtime.loop.spawn { await measureForEver(inbox, metrics, runtime) }
+    let rounds = Rounds(runtime: runtime, isStopped: .init())
+    parts.begin(rounds)
     if settings.stripeWebhookSecrets.isEmpty { runtime.log.info("billing_disabled") }
-    return Billing(server: server, database: database, auth: auth)
+    return Billing(server: server, database: database, rounds: rounds)
+  }
+
+  /// Stripe's API; nil while its key is not set.
+  private static func stripe(
+    _ settings: BillingSettings, _ runtime: Runtime, _ database: DatabaseThread,
+    _ metrics: BillingMetrics
+  ) throws(StartFailure) -> StripeAPI? {
+    guard let key = settings.stripeSecretKey else { return nil }
+    let tls: ClientTLS
+    do throws(TLSContextError) {
+      tls = try ClientTLS(trustPath: settings.upstreamCAFile)
+    } catch { throw .service("trust_roots_unreadable") }
+    return StripeAPI(
+      url: settings.stripeURL, key: key,
+      fetching: OneShotClient(loop: runtime.loop, resolver: Resolver(), tls: tls),
+      posts: Posts(database: database), metrics: metrics,
+      pause: { await runtime.pause(for: $0) })
   }
 
   var addresses: [SocketAddress] { server.addresses }
 
   func drain(until deadline: Instant) async {
+    rounds.isStopped.set()
     await server.drain(patience: max(.zero, Instant.now.duration(to: deadline)))
     database.stop()
   }
 
   func reload() async {}
+}
 
-  private static func measureForEver(
-    _ inbox: Inbox, _ metrics: BillingMetrics, _ runtime: Runtime
-  ) async {
-    while true {
-      do throws(DatabaseError) {
-        metrics.note(try await inbox.depth(), at: .now)
-        runtime.readiness.note(holds: .database)
-      } catch {
-        if error.isFatal { runtime.giveUp("database_unusable") }
-        runtime.readiness.note(broken: .database, because: error.label)
-      }
-      await runtime.pause(for: .seconds(5))
+/// Which of Stripe's two worlds a key is for.
+enum StripeMode {
+  /// `sk_live_…` and `rk_live_…` are live, `…_test_…` are not; others do not say.
+  static func isLive(_ key: SecretSetting) -> Bool? {
+    key.withBytes { bytes in
+      let word = bytes.dropFirst(3).prefix(5)
+      if word.elementsEqual("live_".utf8) { return true }
+      return word.elementsEqual("test_".utf8) ? false : nil
     }
   }
 }

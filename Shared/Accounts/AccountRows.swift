@@ -220,6 +220,56 @@ enum AccountRows {
         DELETE FROM mail_queue WHERE user_id = ?1
           OR recipient IN (SELECT email FROM users WHERE id = ?1)
         """),
+    // Billing forgets its rows itself, when it has noted what Stripe is to be told.
+    AccountTable(
+      "stripe_customers",
+      shown: """
+        SELECT json_object('id', id, 'linked_at', linked_at) FROM stripe_customers
+        WHERE user_id = ?1 ORDER BY linked_at
+        """,
+      erase: nil),
+    AccountTable(
+      "subscriptions",
+      shown: """
+        SELECT json_object('id', id, 'customer_id', customer_id, 'status', status,
+          'quantity', quantity, 'period_end', period_end, 'cancel_at', cancel_at,
+          'cancels_at_period_end', cancels_at_period_end, 'ended_at', ended_at,
+          'created_at', created_at)
+        FROM subscriptions
+        WHERE customer_id IN (SELECT id FROM stripe_customers WHERE user_id = ?1) ORDER BY id
+        """,
+      erase: nil),
+    AccountTable(
+      "billing_standings",
+      shown: """
+        SELECT json_object('version', version, 'plan', plan, 'quantity', quantity,
+          'past_due_since', past_due_since, 'access_until', access_until,
+          'paid_until', paid_until, 'why', why)
+        FROM billing_standings WHERE user_id = ?1
+        """,
+      erase: nil),
+    AccountTable(
+      "billing_trail",
+      shown: """
+        SELECT json_object('at', at, 'text', text) FROM billing_trail
+        WHERE user_id = ?1
+          OR customer_id IN (SELECT id FROM stripe_customers WHERE user_id = ?1)
+        ORDER BY sequence
+        """,
+      erase: nil),
+    AccountTable("billing_mails", shown: nil, erase: nil),
+    AccountTable("billing_departed", shown: nil, erase: nil),
+    AccountTable(
+      "stripe_inbox",
+      shown: """
+        SELECT json_object('id', id, 'type', type, 'created_at', created_at,
+          'object_id', object_id, 'customer_id', customer_id, 'received_at', received_at,
+          'state', state)
+        FROM stripe_inbox
+        WHERE customer_id IN (SELECT id FROM stripe_customers WHERE user_id = ?1)
+        ORDER BY sequence
+        """,
+      erase: nil),
     AccountTable(
       "audit",
       shown: """
@@ -293,6 +343,8 @@ enum AccountRows {
     "schema_migrations": "the schema",
     "signing_keys": "public halves of our keys",
     "sqlite_sequence": "the database's own",
-    "stripe_inbox": "events of Stripe; nothing ties a customer to an account yet",
+    "stripe_farewells": "customers of nobody any more, until Stripe was told",
+    "billing_marks": "what billing remembers of its own doing",
+    "stripe_posts": "keys of requests under way",
   ]
 }

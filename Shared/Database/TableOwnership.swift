@@ -56,6 +56,15 @@ public struct TableOwnership: Sendable {
 
     // bindery.sqlite, written by billing
     "stripe_inbox": TableOwnership([.billing]),
+    "stripe_customers": TableOwnership([.billing]),
+    "subscriptions": TableOwnership([.billing]),
+    "billing_standings": TableOwnership([.billing]),
+    "billing_trail": TableOwnership([.billing]),
+    "billing_mails": TableOwnership([.billing]),
+    "stripe_posts": TableOwnership([.billing]),
+    "stripe_farewells": TableOwnership([.billing]),
+    "billing_departed": TableOwnership([.billing]),
+    "billing_marks": TableOwnership([.billing]),
 
     // bindery.sqlite, written by the scheduler
     "job_state": TableOwnership([.scheduler]),

@@ -13,6 +13,7 @@ import Metrics
 import TestFolders
 import Testing
 
+@testable import Stripe
 @testable import bindery_billing
 
 private struct Desk {
@@ -29,7 +30,7 @@ private struct Desk {
     routes = BillingRoutes(
       receiver: Receiver(
         secrets: isSetUp ? [secret] : [], inbox: Inbox(database: database), log: .discarding,
-        metrics: BillingMetrics(MetricRegistry())))
+        metrics: BillingMetrics(MetricRegistry()), onNews: {}))
   }
 
   func event(_ id: String) -> [UInt8] {

@@ -3,6 +3,7 @@
 
 import Testing
 
+@testable import Stripe
 @testable import bindery_billing
 
 @Suite("Stripe event") struct StripeEventTests {

@@ -6,6 +6,7 @@ import Clocks
 import Configuration
 import Testing
 
+@testable import Stripe
 @testable import bindery_billing
 
 @Suite("Stripe signature") struct StripeSignatureTests {

@@ -63,7 +63,8 @@ import Testing
   static let order = [
     "CLinux", "CSQLite", "COpenSSL", "Bytes", "Clocks", "Posix", "Logging", "Metrics", "HTTPCodec",
     "StrictJSON", "EventLoop", "Transport", "HTTPServer", "HTTPClient", "RPC", "Database", "Vault",
-    "JOSE", "Providers", "OAuth", "Accounts", "Configuration", "ServiceRuntime", "bindery-edge",
+    "JOSE", "Providers", "OAuth", "Accounts", "Configuration", "Stripe", "ServiceRuntime",
+    "bindery-edge",
   ]
 
   @Test("layers stand in their order") func order() {

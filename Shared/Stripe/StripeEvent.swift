@@ -6,36 +6,41 @@ import FoundationEssentials
 import StrictJSON
 
 /// Why verified bytes are not an event that we can file.
-enum EventError: Error, Equatable, Sendable {
+public enum EventError: Error, Equatable, Sendable {
   /// No JSON, a field missing, or one of another type than Stripe documents.
   case unreadable
   case fieldTooLong
 }
 
 /// The envelope of an event.
-struct StripeEvent: Equatable, Sendable {
-  let id: String
-  let type: String
-  let createdAt: Int64
-  let isLive: Bool
-  let apiVersion: String?
+public struct StripeEvent: Decodable, Equatable, Sendable {
+  public let id: String
+  public let type: String
+  public let createdAt: Int64
+  public let isLive: Bool
+  public let apiVersion: String?
   /// Set when the event belongs to a connected account.
-  let account: String?
-  let objectType: String?
-  let objectID: String?
-  let customerID: String?
+  public let account: String?
+  public let objectType: String?
+  public let objectID: String?
+  public let customerID: String?
 
   static let fieldBytesMax = 255
 
   /// Reads the envelope of strict JSON: text that two readers could read differently is refused.
-  init(json bytes: [UInt8]) throws(EventError) {
+  public init(json bytes: [UInt8]) throws(EventError) {
     guard isWellFormed(bytes) else { throw .unreadable }
-    let envelope: Envelope
     do {
-      envelope = try JSONDecoder().decode(Envelope.self, from: Data(bytes))
+      self = try JSONDecoder().decode(StripeEvent.self, from: Data(bytes))
+    } catch let error as EventError {
+      throw error
     } catch {
       throw .unreadable
     }
+  }
+
+  public init(from decoder: any Decoder) throws {
+    let envelope = try Envelope(from: decoder)
     let object = envelope.data.object
     id = envelope.id
     type = envelope.type
@@ -49,7 +54,7 @@ struct StripeEvent: Equatable, Sendable {
     let texts = [id, type, apiVersion, account, objectType, objectID, customerID]
     guard !id.isEmpty, !type.isEmpty,
       texts.allSatisfy({ ($0?.utf8.count ?? 0) <= StripeEvent.fieldBytesMax })
-    else { throw .fieldTooLong }
+    else { throw EventError.fieldTooLong }
   }
 
   private struct Envelope: Decodable {

@@ -11,13 +11,14 @@ import Clocks
 import Configuration
 
 /// One signing secret of a webhook endpoint, as Stripe shows it (whsec_…).
-struct WebhookSecret: Sendable {
+public struct WebhookSecret: Sendable {
   private let secret: SecretSetting
 
-  init(_ secret: SecretSetting) { self.secret = secret }
+  /// The secret that a setting holds.
+  public init(_ secret: SecretSetting) { self.secret = secret }
 
   /// HMAC-SHA256 of the bytes under this secret.
-  func authenticate(_ message: UnsafeRawBufferPointer) -> [UInt8] {
+  public func authenticate(_ message: UnsafeRawBufferPointer) -> [UInt8] {
     secret.withBytes { key in
       [UInt8](unsafeUninitializedCapacity: 32) { code, count in
         var length: UInt32 = 0
@@ -32,7 +33,7 @@ struct WebhookSecret: Sendable {
 }
 
 /// Why a delivery is not believed. Stripe sees 400 for each; the log and a counter see which.
-enum SignatureError: Error, Equatable, Sendable {
+public enum SignatureError: Error, Equatable, Sendable {
   case headerMissing
   case headerRepeated
   case timestampMissing
@@ -44,7 +45,7 @@ enum SignatureError: Error, Equatable, Sendable {
   case outsideTolerance(seconds: Int64)
 
   /// The case's name, for logs and metrics.
-  var label: StaticString {
+  public var label: StaticString {
     switch self {
     case .headerMissing: "header_missing"
     case .headerRepeated: "header_repeated"
@@ -58,14 +59,16 @@ enum SignatureError: Error, Equatable, Sendable {
   }
 }
 
-enum StripeSignature {
-  static let toleranceSeconds: Int64 = 300
+/// The header `Stripe-Signature`.
+public enum StripeSignature {
+  /// How far the clocks may differ, and how long a delivery may be under way.
+  public static let toleranceSeconds: Int64 = 300
 
   /// Admits a delivery or says why not.
   /// - Parameters:
   ///   - headers: every value of `Stripe-Signature`, in order.
   ///   - body: the bytes as they came.
-  static func admit(
+  public static func admit(
     headers: [[UInt8]], body: [UInt8], secrets: [WebhookSecret], now: UnixTime
   ) throws(SignatureError) {
     guard let header = headers.first else { throw .headerMissing }
@@ -93,15 +96,16 @@ enum StripeSignature {
     }
   }
 
-  struct Fields: Equatable {
-    var timestampText: [UInt8]
-    var timestamp: Int64
-    var signatures: [[UInt8]]
+  /// What the header holds.
+  public struct Fields: Equatable {
+    public var timestampText: [UInt8]
+    public var timestamp: Int64
+    public var signatures: [[UInt8]]
   }
 
   /// Cuts `t=…,v1=…,v1=…`. Schemes other than v1 are passed over, as are v1 that are no
   /// SHA-256; blanks are part of a value here, so they make it malformed.
-  static func parse(_ header: [UInt8]) throws(SignatureError) -> Fields {
+  public static func parse(_ header: [UInt8]) throws(SignatureError) -> Fields {
     var timestampText: ArraySlice<UInt8>?
     var signatures: [[UInt8]] = []
     var sawSignature = false

@@ -6,6 +6,7 @@ import Clocks
 import Database
 import HTTPServer
 import Logging
+import Stripe
 
 /// Receives webhooks.
 struct Receiver: Sendable {
@@ -16,6 +17,8 @@ struct Receiver: Sendable {
   let inbox: Inbox
   let log: Log
   let metrics: BillingMetrics
+  /// Called when an event was filed that was not there before.
+  let onNews: @Sendable () -> Void
 
   /// The answer to a delivery.
   func receive(_ request: Request) async -> Response {
@@ -47,6 +50,7 @@ struct Receiver: Sendable {
       let filing = try await inbox.file(event, body: body, at: .now)
       metrics.filingSeconds.observe(start.duration(to: .now))
       metrics.deliveries[filing == .new ? .stored : .known].add()
+      if filing == .new { onNews() }
       return .json(Array(#"{"received":true}"#.utf8))
     } catch {
       log.error("webhook_not_stored", ["reason": .literal(error.label)])

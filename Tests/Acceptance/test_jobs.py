@@ -335,10 +335,12 @@ def test_owners_are_told_once_that_a_connection_will_end(own_system, alpha):
 
 
 def test_what_has_ended_is_tidied_up_and_a_long_suspension_ends_a_connection(own_system, alpha):
-    system = own_system()
+    plans = {"STRIPE_PRICE_CONNECTIONS": "price_test", "TRIAL_CONNECTIONS": "3"}
+    system = own_system(plans)
     person = system.person()
     kept, fresh, old = (person.connect("alpha", key()) for _ in range(3))
     system.stop()
+    system.environment["TRIAL_CONNECTIONS"] = "1"  # or the plan would wake them again
     change(system, "UPDATE connections SET status = 'suspended' WHERE id = ?", fresh.id)
     change(system, "UPDATE connections SET status = 'suspended', suspended_at = ? WHERE id = ?",
            int(time.time()) - 60 * 86400, old.id)

@@ -12,7 +12,7 @@ struct PlanWatch: Sendable {
   private static let peopleMax: Int64 = 100
   private static let farewellsMax: Int64 = 20
   private static let lookSeconds = 2
-  private static let looksPerFarewell = 15
+  private static let looksPerFarewell = 5
 
   let store: any PlanStore & FarewellStore
   let billing: any Calling

@@ -78,6 +78,7 @@ let package = Package(
         .embedInCode("0012_key_use.sql"),
         .embedInCode("0013_plans.sql"),
         .embedInCode("0014_billing.sql"),
+        .embedInCode("0015_parted_grants.sql"),
       ], swiftSettings: settings),
     library(
       "Database",

@@ -32,5 +32,6 @@ public struct MigrationFile: Sendable {
     MigrationFile(name: "0012_key_use", text: PackageResources._012_key_use_sql),
     MigrationFile(name: "0013_plans", text: PackageResources._013_plans_sql),
     MigrationFile(name: "0014_billing", text: PackageResources._014_billing_sql),
+    MigrationFile(name: "0015_parted_grants", text: PackageResources._015_parted_grants_sql),
   ]
 }

@@ -50,6 +50,13 @@ enum AccountRows {
         """,
       erase: "DELETE FROM parted_wraps WHERE user_id = ?1"),
     AccountTable(
+      "parted_grants",
+      shown: """
+        SELECT json_object('connection_id', connection_id, 'grant_id', grant_id)
+        FROM parted_grants WHERE user_id = ?1
+        """,
+      erase: "DELETE FROM parted_grants WHERE user_id = ?1"),
+    AccountTable(
       "upstream_revocations",
       shown: """
         SELECT json_object('connection_id', connection_id, 'service', service, 'state', state,

@@ -153,6 +153,8 @@ public protocol PartingStore: Sendable {
   func openableWrap(
     of connection: ConnectionID
   ) async throws(AccountError) -> (owner: UserID, wrap: ManagedWrap)?
+  /// What is left of the grant that a refresh token belonged to, by its family; nil when nothing is.
+  func partedGrant(family: Digest256) async throws(AccountError) -> PartedGrant?
   /// The provider was told, or cannot be: forgets the wraps. `pending` changes nothing.
   func settleParting(
     of connection: ConnectionID, as state: PartingState, now: UnixTime

@@ -4,6 +4,7 @@
 
 import Clocks
 import Database
+import Vault
 
 extension SQLiteAccounts: PartingStore {
   public func revokeConnection(
@@ -41,6 +42,23 @@ extension SQLiteAccounts: PartingStore {
     let wrap: ManagedWrap
   }
 
+  public func partedGrant(family: Digest256) async throws(AccountError) -> PartedGrant? {
+    try await snapshot { (database) throws(AccountError) -> PartedGrant? in
+      try database.one(
+        """
+        SELECT grant_id, connection_id, user_id, refresh_hash, wrap FROM parted_grants
+        WHERE family_hash = ?
+        """, [.blob(family.bytes)]
+      ) { (row) throws(AccountError) in
+        PartedGrant(
+          grantID: try RowReading.identifier(row, 0),
+          connectionID: try RowReading.identifier(row, 1),
+          ownerID: try RowReading.identifier(row, 2), current: try RowReading.digest(row, 3),
+          wrap: try RowReading.blob(row, 4))
+      }
+    }
+  }
+
   public func settleParting(
     of connection: ConnectionID, as state: PartingState, now: UnixTime
   ) async throws(AccountError) {
@@ -54,6 +72,8 @@ extension SQLiteAccounts: PartingStore {
         """, [.text(state.rawValue), .integer(now.seconds), .text(connection.text)])
       try database.change(
         "DELETE FROM parted_wraps WHERE connection_id = ?", [.text(connection.text)])
+      try database.change(
+        "DELETE FROM parted_grants WHERE connection_id = ?", [.text(connection.text)])
     }
   }
 }
@@ -85,7 +105,7 @@ extension Connection {
   }
 
   /// Keeps what telling the provider takes: the wrap under a master key, or, without one, those
-  /// under credentials.
+  /// under credentials and clients' refresh tokens.
   private func part(
     _ id: ConnectionID, of user: UserID, now: UnixTime
   ) throws(AccountError) -> Parting {
@@ -109,8 +129,9 @@ extension Connection {
         SELECT lookup, connection_id, ?, id, wrap FROM credentials
         WHERE connection_id = ? AND wrap IS NOT NULL
         """, [.text(user.text), .text(id.text)])
+      let grants = try partGrants(of: id, now: now)
       // Nobody could ever open the tokens again.
-      guard kept > 0 else { return .silent }
+      guard kept + grants > 0 else { return .silent }
     }
     try change(
       """
@@ -131,6 +152,11 @@ extension Connection {
     try change(
       """
       DELETE FROM parted_wraps WHERE connection_id IN (SELECT connection_id
+        FROM upstream_revocations WHERE state = 'pending' AND requested_at <= ?)
+      """, [oldest])
+    try change(
+      """
+      DELETE FROM parted_grants WHERE connection_id IN (SELECT connection_id
         FROM upstream_revocations WHERE state = 'pending' AND requested_at <= ?)
       """, [oldest])
     try change(

@@ -35,6 +35,7 @@ public struct TableOwnership: Sendable {
     "claims": TableOwnership([.auth]),
     "oauth_registrations": TableOwnership([.auth]),
     "parted_wraps": TableOwnership([.auth]),
+    "parted_grants": TableOwnership([.auth]),
     "upstream_revocations": TableOwnership([.auth]),
     "key_rotations": TableOwnership([.auth]),
     "oauth_clients": TableOwnership([.auth]),

@@ -7,6 +7,8 @@ import urllib.parse
 import matrix
 import pytest
 from consent import Client, Forms, Visitor, claims, query, send, use
+from oauth import rows
+from waiting import until
 
 
 @pytest.mark.parametrize("mode", ["zero_knowledge", "managed"])
@@ -73,3 +75,41 @@ def test_another_persons_ticket_is_worth_nothing(oauth_system, providers):
     assert stranger.send("POST", seen_at, form).status == 404
     assert query(visitor.decide_at(at, page))["state"] == client.state
     assert send(oauth_system, "GET", "/.well-known/jwks.json").status == 200
+
+
+def held_by_a_client(oauth_system, row):
+    """A zero-knowledge connection whose only key is what a client holds."""
+    person = oauth_system.person()
+    visitor, client = Visitor(person), Client(oauth_system)
+    there = visitor.send("GET", visitor.decide(client.ask(row), connection="new"))
+    at, page = visitor.follow(there.headers["Location"],
+                              visitor.send("GET", there.headers["Location"]))
+    code = query(visitor.decide_at(at, page))["code"]
+    connection, = person.call("GET", "/api/connections").json()["connections"]
+    return person, connection["id"], client, client.exchange(code, row).json()
+
+
+def test_its_provider_is_told_when_the_client_comes_back(oauth_system, providers):
+    """A connection that only a client can open ends: the client's next refresh tells the provider."""
+    row = list(matrix.ROWS)[0]
+    person, connection, client, first = held_by_a_client(oauth_system, row)
+    family = providers[row].families[-1]
+    tokens = client.refresh(first["refresh_token"], row).json()
+    reply = person.call("DELETE", f"/api/connections/{connection}")
+    assert reply.json() == {"success": True, "upstream_revocation": "pending"}
+    assert use(oauth_system, tokens["access_token"], row).status == 401 and not family.revoked
+    newest = tokens["refresh_token"]
+    for wrong in (first["refresh_token"], newest[:-1] + ("A" if newest[-1] != "A" else "B"),
+                  newest[:30] + first["refresh_token"][30:]):
+        assert client.refresh(wrong, row).json()["error"] == "invalid_grant"
+        assert not family.revoked
+    for _ in range(2):
+        assert client.refresh(newest, row).json()["error"] == "invalid_grant"
+    until(lambda: family.revoked, 20, "the revocation at the provider")
+    for file, table in (("bindery", "parted_grants"), ("tokens", "token_blobs")):
+        until(lambda: not rows(oauth_system, file,
+                               f"SELECT 1 FROM {table} WHERE connection_id = ?", connection),
+              20, f"the end of what {table} has of it")
+    state, = rows(oauth_system, "bindery",
+                  "SELECT state FROM upstream_revocations WHERE connection_id = ?", connection)
+    assert state == ("revoked",)

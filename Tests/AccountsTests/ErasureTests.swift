@@ -82,6 +82,10 @@ import Testing
       "INSERT INTO oauth_access_tokens SELECT randomblob(32), ?1, randomblob(600), 9999999999",
       Array(values.prefix(1)))
     try await write(
+      fixture, as: .auth,
+      "INSERT INTO parted_grants SELECT randomblob(32), randomblob(32), ?1, ?2, ?1, randomblob(99)",
+      [values[0], values[2]])
+    try await write(
       fixture, as: .auth, "INSERT INTO user_keys SELECT ?1, ?2, 'k', randomblob(32), 1, NULL, 2",
       [values[0], values[2]])
     try await write(
@@ -178,8 +182,8 @@ import Testing
         == Self.billing.union([
           "users", "password_hashes", "password_resets", "plans", "sessions", "connections",
           "claims",
-          "pending_authorizations", "parted_wraps", "upstream_revocations", "clerk_identities",
-          "interest", "audit", "audit_subjects", "mail_queue", "oauth_grants",
+          "pending_authorizations", "parted_wraps", "parted_grants", "upstream_revocations",
+          "clerk_identities", "interest", "audit", "audit_subjects", "mail_queue", "oauth_grants",
           "user_keys", "spaces",
         ]))
     let bobs = try await tables(fixture, holding: bob.id.text)

@@ -55,6 +55,59 @@ import Vault
         epochs: try RevocationEpochs(runDirectory: fixture.folder, forWriting: false)))
   }
 
+  /// A zero-knowledge connection without a credential that lives, and a grant of it.
+  private func heldByClient(isTaken: Bool) async throws -> ConnectionID {
+    let accounts = fixture.accounts
+    let own = try await fixture.connect(user).connection.id
+    for credential in try await accounts.credentials(of: own, user: user.id) {
+      try await accounts.revokeCredential(credential.id, of: own, user: user.id, now: Fixture.now)
+    }
+    let grant = try await add("code", to: own)
+    if isTaken {
+      #expect(
+        try await accounts.spendCode(
+          of: grant.id, for: refresh("r1"), access: access("a1"), now: Fixture.now))
+    }
+    return own
+  }
+
+  @Test("the end of a connection keeps what its clients can tell the provider with, for a month")
+  func parting() async throws {
+    let accounts = fixture.accounts
+    let own = try await heldByClient(isTaken: true)
+    #expect(try await accounts.partedGrant(family: digest("family")) == nil)
+    #expect(
+      try await accounts.revokeConnection(own, of: user.id, now: Fixture.now) == .pending(nil))
+    #expect(try await accounts.grant(family: digest("family"), now: Fixture.now) == nil)
+    let kept = try #require(try await accounts.partedGrant(family: digest("family")))
+    #expect(kept.connectionID == own && kept.ownerID == user.id)
+    #expect(kept.current == digest("r1") && kept.wrap == wrap)
+    #expect(try await accounts.partedGrant(family: digest("other")) == nil)
+    try await accounts.forgetExpired(now: later(ConnectLife.partingSecondsMax - 1))
+    #expect(try await accounts.partedGrant(family: digest("family")) == kept)
+    try await accounts.forgetExpired(now: later(ConnectLife.partingSecondsMax))
+    #expect(try await accounts.partedGrant(family: digest("family")) == nil)
+  }
+
+  @Test("a provider that was told leaves nothing of it") func settled() async throws {
+    let accounts = fixture.accounts
+    let own = try await heldByClient(isTaken: true)
+    _ = try await accounts.revokeConnection(own, of: user.id, now: Fixture.now)
+    try await accounts.settleParting(of: own, as: .pending, now: Fixture.now)
+    #expect(try await accounts.partedGrant(family: digest("family")) != nil)
+    try await accounts.settleParting(of: own, as: .revoked, now: Fixture.now)
+    #expect(try await accounts.partedGrant(family: digest("family")) == nil)
+  }
+
+  @Test("a grant that nobody took up, or that has ended, tells nobody", arguments: [true, false])
+  func unheld(isTaken: Bool) async throws {
+    let own = try await heldByClient(isTaken: isTaken)
+    let when = isTaken ? later(GrantLife.secondsMax) : Fixture.now
+    #expect(
+      try await fixture.accounts.revokeConnection(own, of: user.id, now: when) == .silent)
+    #expect(try await fixture.accounts.partedGrant(family: digest("family")) == nil)
+  }
+
   @Test("a code is exchanged once and in time") func codes() async throws {
     let grant = try await add("code")
     let accounts = fixture.accounts

@@ -110,7 +110,7 @@ struct AuthAPI: RequestHandler {
       proof: proof)
     authorizationServer = AuthorizationServerRoutes(
       parts, signIn: signIn, authentication: authentication, connect: connect,
-      authorize: oauth.authorize)
+      authorize: oauth.authorize, farewell: farewell)
     account = AccountRoutes(
       accounts: parts.accounts, tokens: parts.tokens, epochs: parts.epochs, farewell: farewell,
       clerk: settings.clerk.flatMap { clerk in

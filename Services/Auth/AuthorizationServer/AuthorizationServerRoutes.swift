@@ -109,7 +109,7 @@ extension AuthorizationServerRoutes {
   /// Everything put together.
   init(
     _ parts: AuthAPI.Parts, signIn: SignIn, authentication: Authentication,
-    connect: ConnectByAPIKey, authorize: AuthorizeRoute
+    connect: ConnectByAPIKey, authorize: AuthorizeRoute, farewell: Farewell
   ) {
     let publicURL = parts.settings.common.publicURL
     let issuer = publicURL.origin
@@ -132,7 +132,8 @@ extension AuthorizationServerRoutes {
         }),
       token: TokenRoute(
         grants: parts.accounts, proof: proof, keys: parts.keys,
-        mint: AccessTokenMint(keys: parts.signingKeys, issuer: issuer), epochs: parts.epochs),
+        mint: AccessTokenMint(keys: parts.signingKeys, issuer: issuer), epochs: parts.epochs,
+        farewell: farewell),
       registration: RegistrationRoute(store: parts.accounts),
       ends: TokenEndRoutes(
         grants: parts.accounts, proof: proof, epochs: parts.epochs, issuer: issuer))

@@ -22,6 +22,7 @@ struct TokenRoute: Sendable {
   let keys: KeyAgent
   let mint: AccessTokenMint
   let epochs: RevocationEpochs
+  let farewell: Farewell
 
   func respond(_ request: Request, now: UnixTime) async throws(OAuthRefusal) -> Response {
     let form = try OAuthForm.read(request, repeatable: "resource")
@@ -103,6 +104,7 @@ struct TokenRoute: Sendable {
     // Another request may rotate between our look and our change; then the token is the previous one.
     for _ in 0..<4 {
       guard let (grant, stored) = try await find(token.familyHash, client, form, now: now) else {
+        await farewell.part(token)
         throw .invalidGrant
       }
       let issued: KeyAgent.Issued?

@@ -7,6 +7,7 @@ import Clocks
 import EventLoop
 import Logging
 import RPC
+import Vault
 
 /// Tells providers that a grant ended.
 protocol UpstreamRevoker: Sendable {
@@ -39,11 +40,24 @@ struct Farewell: Sendable {
       guard let source = wrap.map({ .managed($0) }) ?? source,
         let key = try? keys.revealDataKey(source, connection: connection, owner: owner)
       else { return .pending }
-      let state = await revoker.revoke(connection, dataKey: key)
-      // The scheduler says so too; whichever comes first is enough.
-      try? await partings.settleParting(of: connection, as: state, now: .now)
-      return state
+      return await part(connection, dataKey: key)
     }
+  }
+
+  private func part(_ connection: ConnectionID, dataKey: String) async -> PartingState {
+    let state = await revoker.revoke(connection, dataKey: dataKey)
+    // The scheduler says so too; whichever comes first is enough.
+    try? await partings.settleParting(of: connection, as: state, now: .now)
+    return state
+  }
+
+  /// Somebody shows the refresh token of a grant that is not there: if its connection ended before
+  /// its provider could be told, that is done now. The token is refused as any other.
+  func part(_ token: borrowing GrantRefreshToken) async {
+    guard let parted = try? await partings.partedGrant(family: token.familyHash),
+      let key = keys.revealDataKey(parted, to: token)
+    else { return }
+    _ = await part(parted.connectionID, dataKey: key)
   }
 
   /// Parts a connection that another took the place of; nobody waits for it.

@@ -95,6 +95,18 @@ extension KeyAgent {
   }
 }
 
+extension KeyAgent {
+  /// The data key of a connection that ended, as text, for telling its provider; nil when `shown` is
+  /// not the refresh token that opens it.
+  func revealDataKey(_ parted: PartedGrant, to shown: borrowing GrantRefreshToken) -> String? {
+    let place = SealContext.refreshWrap(
+      grant: parted.grantID.text, connection: parted.connectionID.text, owner: parted.ownerID.text)
+    guard shown.secret.lookup == parted.current else { return nil }
+    return try? SealEngine().unwrap(PlacedValue(parted.wrap, at: place), with: shown.secret)
+      .base64URL
+  }
+}
+
 extension GrantRecord {
   fileprivate var refreshPlace: SealContext {
     .refreshWrap(grant: id.text, connection: connectionID.text, owner: userID.text)

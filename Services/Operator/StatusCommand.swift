@@ -1,7 +1,10 @@
 // `bindery status`: asks each service over its socket how it is. A service that does not answer is
 // shown as such; anything but four ready services ends with status 1.
 
+import Accounts
+import Clocks
 import Configuration
+import Database
 import EventLoop
 import Glibc
 import Logging
@@ -15,6 +18,7 @@ enum StatusCommand: Command {
   static let summary = "Ask every service how it is"
   static let manual = """
     bindery status [--json]
+    bindery status --user ID [--json]
 
     Asks the four services over their sockets in BINDERY_RUN_DIR. Ends with 0 when all are ready,
     with 1 when one is not or is degraded. Run it as the services' user, or as a member of their
@@ -28,6 +32,17 @@ enum StatusCommand: Command {
     peers, counters, jobs: null | [{name, running, outcome, finished_at, succeeded_at, next_at,
     counts}], degraded: {what: why}, keys: null | {fingerprints, rows: [{column, fingerprint,
     count}], rotation}}}.
+
+    With --user: why a person's account is in the state it is in. What is in force is read from
+    BINDERY_DATA_DIR, so it is told while services are down: the plan, since when and why, what
+    the clock will end, the connections that are suspended, and what the audit log has of it. Then
+    comes the trail of billing: what it heard of Stripe. ID is the person's id, as in GET /api/me.
+    Ends with 1 when there is no such person, or when billing has to be asked and does not answer.
+    --json then prints {user, account_since, plan: null | {version, plan, quantity, set_at,
+    past_due_since, access_until, paid_until, ends_at, why}, contact: null | {enabled_at,
+    caught_up_at}, connections: [{id, service, status, created_at, suspended_at}], events: [{at,
+    event, about}], billing: null | {standing, delivered_version, trail: [{at, text}]}}. Times are
+    Unix seconds.
     """
 
   private typealias Answer = (
@@ -38,8 +53,12 @@ enum StatusCommand: Command {
     _ arguments: inout Arguments, _ console: Console
   ) throws(CommandFailure) -> ExitStatus {
     let isJSON = arguments.flag("--json")
+    let person = try arguments.option("--user")
     try arguments.finish()
+    let user = person.flatMap { UserID($0) }
+    guard person == nil || user != nil else { throw .usage("this is no id of a person") }
     let settings = try OperatorSettings.read(.take())
+    if let user { return try tell(of: user, settings.common, isJSON: isJSON, console) }
     let answers = try ask(settings.common)
     console.write(isJSON ? json(answers) : text(answers))
     let isGood = answers.allSatisfy { answer in
@@ -48,22 +67,55 @@ enum StatusCommand: Command {
     return isGood ? .good : .finding
   }
 
-  private static func ask(_ common: CommonSettings) throws(CommandFailure) -> [Answer] {
+  private static func tell(
+    of user: UserID, _ common: CommonSettings, isJSON: Bool, _ console: Console
+  ) throws(CommandFailure) -> ExitStatus {
+    let report: PlanReport
+    do throws(AccountError) {
+      report = try PlanReport(of: user, in: Records.open(.bindery, in: common.dataDirectory))
+    } catch { throw Records.failure(error) }
+    let trail = try onLoop { (loop) -> PersonStatus.Trail? in
+      let billing = client(of: .billing, common, loop)
+      let answer = try? await billing.call(
+        BillingTrailCall.self, BillingTrailCall.Request(userID: user.text))
+      await billing.stop()
+      return answer
+    }
+    console.write(
+      isJSON
+        ? PersonStatus.json(user, report, trail) : PersonStatus.text(report, trail, now: .now))
+    return report.contact == nil || trail != nil ? .good : .finding
+  }
+
+  /// Runs `body` on an event loop of its own.
+  private static func onLoop<Result: Sendable>(
+    _ body: @escaping @Sendable (EventLoop) async -> Result
+  ) throws(CommandFailure) -> Result {
     let loop: EventLoop
     do throws(Errno) { loop = try EventLoop(name: "status") } catch {
       throw .failed("no event loop (\(error.name))")
     }
     loop.start()
     defer { loop.stop() }
+    return LoopWait.run(on: loop) { await body(loop) }
+  }
+
+  private static func client(
+    of service: Service, _ common: CommonSettings, _ loop: EventLoop
+  ) -> RPCClient {
     let directory = common.runDirectory
-    return LoopWait.run(on: loop) {
-      var status = stat()
-      let group = stat(directory, &status) == 0 ? status.st_gid : getegid()
+    var status = stat()
+    let group = stat(directory, &status) == 0 ? status.st_gid : getegid()
+    return RPCClient(
+      to: service, as: .operator, build: Build.version.description, runDirectory: directory,
+      policy: PeerPolicy(userID: geteuid(), groupID: group), loop: loop, log: .discarding)
+  }
+
+  private static func ask(_ common: CommonSettings) throws(CommandFailure) -> [Answer] {
+    try onLoop { loop in
       var answers: [Answer] = []
       for service in Service.listening {
-        let client = RPCClient(
-          to: service, as: .operator, build: Build.version.description, runDirectory: directory,
-          policy: PeerPolicy(userID: geteuid(), groupID: group), loop: loop, log: .discarding)
+        let client = client(of: service, common, loop)
         var answer: StatusCall.Response?
         do throws(RPCError) {
           answer = try await client.call(StatusCall.self, StatusCall.Request())

@@ -3,6 +3,7 @@
 
 import calendar
 import concurrent.futures
+import json
 import os
 import signal
 import sqlite3
@@ -14,7 +15,7 @@ import pytest
 import rpc
 from plan_desk import (DAY, ON, PAID_ONLY, Desk, counts, endless, is_suspended, key_of, me, refused, run,
                        try_connect)
-from test_jobs import rows
+from test_jobs import rows, status
 from test_revocation import Listener
 from upstream import well_behaved
 from waiting import throughout, until
@@ -179,6 +180,39 @@ def test_a_deleted_account_is_told_to_billing_until_it_hears(paid, alpha):
         assert billing.asked == [("billing_forget", {"userID": person.id})]
         other = paid.enter()
         assert other.call("DELETE", "/api/account").json() == {"success": True}
+
+
+def test_the_operator_sees_why_an_account_is_as_it_is(paid, alpha):
+    person = paid.enter()
+    paid.plan(person, quantity=3, version=7)
+    for _ in range(3):
+        person.connect("alpha", "key")
+    due = int(time.time()) - 60
+    paid.plan(person, quantity=1, version=9, pastDueSince=due, why=["invoice in_1 is not paid"])
+    code, text = status(paid, "--user", person.id)
+    assert code == 1 and "billing does not answer" in text  # it is not there
+    assert "plan       active, 1 paid for, since " in text and "(version 9)" in text
+    assert "because invoice in_1 is not paid" in text and "past due   since " in text
+    assert "1 active, 2 suspended" in text and text.count("alpha suspended since ") == 2
+    assert "plan_changed plan=active quantity=3 version=7" in text
+    answers = {"standing": {"version": 10, "plan": "active", "quantity": 2, "why": ["paid"]},
+               "deliveredVersion": 9, "entries": [{"at": due, "text": "evt_1: in_1 is not paid"}]}
+    with rpc.Peer(paid, "billing", {"billing_trail": lambda _: answers}) as billing:
+        code, text = status(paid, "--user", person.id)
+        assert code == 0 and "evt_1: in_1 is not paid" in text
+        assert "version 10 is not in force yet" in text
+        assert ("billing_trail", {"userID": person.id}) in billing.asked
+        code, text = status(paid, "--user", person.id, "--json")
+        value = json.loads(text)
+    assert code == 0 and value["plan"]["past_due_since"] == due and value["plan"]["version"] == 9
+    assert value["plan"]["ends_at"] == due + 3 * 86400
+    assert [each["status"] for each in value["connections"]] == ["active"] + ["suspended"] * 2
+    assert [each["event"] for each in value["events"]] == [
+        "plan_changed", "plan_changed", "connection_suspended", "connection_suspended"]
+    assert value["billing"] == {
+        "standing": answers["standing"], "delivered_version": 9, "trail": answers["entries"]}
+    assert status(paid, "--user", "00000000-0000-4000-8000-000000000000")[0] == 1
+    assert status(paid, "--user", "nobody")[0] == status(paid, "--user")[0] == 2
 
 
 BAD_QUANTITIES = [0, -1, 1.5, "3", None, True, [1], 10_001, 2**63, 1e300]

@@ -53,12 +53,6 @@ def me(person):
     return reply.json()
 
 
-def key_of(person):
-    reply = person.call("POST", "/api/keys", {"name": "program"})
-    assert reply.status == 201, reply
-    return reply.json()["key"]
-
-
 def counts(person):
     value = me(person)
     return tuple(value[f"{n}_connections"] for n in ("max", "active", "suspended"))

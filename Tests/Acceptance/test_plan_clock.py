@@ -6,9 +6,10 @@ import signal
 import time
 
 import pytest
-from plan_desk import (DAY, ON, PAID_ONLY, Desk, counts, endless, is_ended, is_suspended, key_of, me,
-                       refused, run, try_connect)
-from system import Access
+from consent import Client, Visitor
+from plan_desk import (DAY, ON, PAID_ONLY, Desk, counts, endless, is_ended, is_suspended, me, refused,
+                       run, try_connect)
+from test_keys import space, space_key, user_key, with_key
 from test_revocation import Listener
 from upstream import well_behaved
 from waiting import throughout, until
@@ -28,15 +29,16 @@ def trial(catalogue):
 def test_the_edge_refuses_at_the_end_itself_while_auth_sleeps(trial, alpha):
     person = trial.enter()
     first, second = person.connect("alpha", "key"), person.connect("alpha", "key", "managed")
-    key = key_of(person)
-    program = Access(person, "alpha", {"secret_url": second.url, "api_key": second.api_key}, "key",
-                     second.connection)
-    program.api_key = key
-    end = int(time.time()) + 6
+    room = space(person, second)
+    programs = [with_key(second, text) for text in (
+        user_key(person)["key"], space_key(person, room, ["connections:use"])["key"],
+        Client(trial).tokens(Visitor(person), connection=second.id)["access_token"])]
+    end = int(time.time()) + 7
     trial.age(("UPDATE billing_contact SET enabled_at = 1, caught_up_at = ?", end - 30),
               ("UPDATE users SET created_at = ? WHERE id = ?", end - 5 * DAY, person.id))
-    shown = [(first, "url"), (first, "header"), (second, "url"), (program, "header")]
-    assert [a.call(form=f).status for a, f in shown] == [200] * 4
+    shown = [(first, "url"), (first, "header"), (second, "url"),
+             *((program, "header") for program in programs)]
+    assert [a.call(form=f).status for a, f in shown] == [200] * len(shown)
     assert time.time() < end - 1, "the machine was too slow for this test"
     alpha.become(endless)
     stream = Listener(first, "GET")

@@ -13,9 +13,11 @@ import types
 
 import pytest
 import rpc
-from plan_desk import (DAY, ON, PAID_ONLY, Desk, counts, endless, is_suspended, key_of, me, refused, run,
+from consent import Client, Forms, Visitor, use
+from plan_desk import (DAY, ON, PAID_ONLY, Desk, counts, endless, is_suspended, me, refused, run,
                        try_connect)
 from test_jobs import rows, status
+from test_keys import user_key
 from test_revocation import Listener
 from upstream import well_behaved
 from waiting import throughout, until
@@ -182,6 +184,37 @@ def test_a_deleted_account_is_told_to_billing_until_it_hears(paid, alpha):
         assert other.call("DELETE", "/api/account").json() == {"success": True}
 
 
+def test_the_consent_page_connects_within_the_plan_and_says_what_to_do_next(paid, alpha):
+    person = paid.enter()
+    paid.plan(person, quantity=1)
+    visitor, client = Visitor(person), Client(paid)
+    new = {"connection": "new", "api_key": "key"}
+    tokens = client.tokens(visitor, **new)
+    assert use(paid, tokens["access_token"], "alpha").status == 200
+    at, page = visitor.open(client.ask())
+    form = Forms(page.body.decode()).fields | {"decision": "allow"} | new
+    reply = visitor.send("POST", at, form)
+    assert reply.status == 403 and b"allows no further connection" in reply.body
+    assert counts(person) == (1, 1, 0)
+    # A connection whose plan was taken away is not offered, and its token says why.
+    paid.plan(person, "canceled", quantity=0)
+    is_suspended(paid, use(paid, tokens["access_token"], "alpha"))
+    assert client.refresh(tokens["refresh_token"]).status == 200  # it will be good again
+    connection, = person.call("GET", "/api/connections").json()["connections"]
+    assert connection["id"] not in visitor.open(client.ask())[1].body.decode()
+    reply = visitor.send("POST", at, form)
+    assert reply.status == 403 and b"subscribe again" in reply.body
+
+
+def test_billing_asks_who_somebody_is(paid):
+    person = paid.enter()
+    ask = lambda who: rpc.call(paid, "auth", "billing_user", {"userID": who})
+    assert ask(person.id) == {"exists": True, "email": person.email}
+    assert ask("00000000-0000-4000-8000-000000000000") == {"exists": False}
+    with pytest.raises(rpc.Refused, match="malformed_request"):
+        ask("nobody")
+
+
 def test_the_operator_sees_why_an_account_is_as_it_is(paid, alpha):
     person = paid.enter()
     paid.plan(person, quantity=3, version=7)
@@ -241,7 +274,7 @@ def test_what_is_asked_of_billing_is_checked_and_says_when_billing_is_away(paid)
         assert int(reply.headers["Retry-After"]) > 0
         reply = person.call("POST", f"/api/billing/{path}", body, {"Authorization": "Bearer x"})
         assert reply.status == 401
-    key = key_of(person)
+    key = user_key(person)["key"]
     reply = person.call("POST", "/api/billing/portal",
                         headers={"Authorization": f"Bearer {key}"})
     assert reply.status == 403  # money takes a sign-in

@@ -105,7 +105,7 @@ final class APIFixture: Sendable {
         ].merging(change) { $1 }.filter { !$0.value.isEmpty }))
     bindery = try DatabaseThread(DatabaseFile(.bindery, in: folder), as: .auth)
     tokens = try DatabaseThread(DatabaseFile(.tokens, in: folder), as: .auth)
-    accounts = SQLiteAccounts(bindery)
+    accounts = SQLiteAccounts(bindery, plans: settings.plan.map { PlanTerms($0) })
     epochs = try RevocationEpochs(runDirectory: folder, forWriting: true)
     keys = KeyAgent(ring: settings.masterKeys?.ring, environment: .test)
     signingKeys = CurrentSigningKeys(try SigningKeys(file: SigningKeys.generateFile()))

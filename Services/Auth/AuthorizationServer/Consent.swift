@@ -63,7 +63,7 @@ struct Consent: Sendable {
       takesAPIKey: question.provider.apiKey != nil, takesOAuth: question.provider.oauth != nil,
       managedIsOn: keys.isManagedOn, fresh: fresh,
       problem: problem
-        ?? form.only("error").map { _ in "The service could not be connected. Try once more." })
+        ?? form.only("error").map(Self.problem(ofConnecting:)))
     return shown.response(status: status)
   }
 
@@ -100,6 +100,15 @@ struct Consent: Sendable {
       .clientNotConfigured, .managedModeOff, .tooMany, .planForbids, .notOwner:
       refusal.wire.message
     default: nil
+    }
+  }
+
+  /// The same for somebody who comes back from a provider.
+  private static func problem(ofConnecting code: String) -> String {
+    switch ConnectFailure(rawValue: code) {
+    case .limitReached: PlanRefusal.limitReached.advice
+    case .planEnded: "Your plan has ended: see the dashboard"
+    default: "The service could not be connected. Try once more."
     }
   }
 

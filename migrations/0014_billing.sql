@@ -86,7 +86,7 @@ CREATE TABLE billing_mails (
   occasion TEXT PRIMARY KEY NOT NULL,
   kind TEXT NOT NULL,
   user_id TEXT NOT NULL,
-  detail TEXT NOT NULL,                -- what the text leaves open: a JSON object
+  detail TEXT NOT NULL,                -- what the text leaves open: a day, or a subscription
   send_at INTEGER NOT NULL,
   tries INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;

@@ -44,7 +44,8 @@ struct Billing: ServiceBody {
     let parts = BillingParts(
       runtime: runtime, database: database, metrics: metrics, bells: bells,
       rules: BillingRules(
-        price: settings.stripePrice, isLive: settings.stripeSecretKey.flatMap(StripeMode.isLive)),
+        price: settings.stripePrice, isLive: settings.stripeSecretKey.flatMap(StripeMode.isLive),
+        graceDays: Int64(settings.plan.pastDueGraceDays)),
       stripe: try stripe(settings, runtime, database, metrics), peers: peers)
     let receiver = Receiver(
       secrets: settings.stripeWebhookSecrets.map { WebhookSecret($0) },

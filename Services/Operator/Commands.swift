@@ -9,7 +9,7 @@ enum Commands {
     [
       UpCommand.self, DemoCommand.self, MigrateCommand.self, SettingsCommand.self,
       GenerateKeyCommand.self, RotateKeysCommand.self, StatusCommand.self, DoctorCommand.self,
-      VerifyCommand.self, ExportUserCommand.self,
+      VerifyCommand.self, ExportUserCommand.self, WebhooksCommand.self,
     ]
   }
 

@@ -14,6 +14,8 @@ struct BillingRules: Sendable {
   let price: String?
   /// Whether we are live; nil when Stripe's key does not say.
   let isLive: Bool?
+  /// How long everything works on after a payment failed.
+  var graceDays: Int64 = 3
   /// The latest version of Stripe's API that this build reads.
   static let apiVersion = "2026-10-28.endive"
 
@@ -148,7 +150,8 @@ struct Ledger {
     if !isPaid, known.pastDueSince != nil, known.failures.contains(event.createdAt),
       let invoice = invoice.id
     {
-      try mail(.paymentFailed, to: user, about: invoice, nil, event)
+      let end = (known.pastDueSince ?? event.createdAt) + rules.graceDays * 86_400
+      try mail(.paymentFailed, to: user, about: invoice, Self.day(end), event)
     }
     try refresh(user)
     return .applied
@@ -178,7 +181,7 @@ struct Ledger {
       known.customerID = known.customerID ?? customer
       if known.shown == nil { known.question(.asked) }
       if known != before { try keep(known, instead: before, event) }
-      if checkout.isPaid { try mail(.subscriptionConfirmed, to: user, about: id, nil, event) }
+      if checkout.isPaid { try mail(.subscriptionConfirmed, to: user, about: id, id, event) }
     }
     try refresh(user)
     return .applied
@@ -255,7 +258,7 @@ struct Ledger {
     _ known: Subscription, instead before: Subscription, _ user: String, _ event: Happening
   ) throws(DatabaseError) {
     guard let end = known.endsAt, !known.isOver, before.endsAt != end else { return }
-    try mail(.accessEnds, to: user, about: "\(known.id):\(end)", end, event)
+    try mail(.accessEnds, to: user, about: "\(known.id):\(end)", Self.day(end), event)
   }
 
   /// The mails about billing.
@@ -266,12 +269,16 @@ struct Ledger {
   }
 
   private func mail(
-    _ mail: Mail, to user: String, about fact: String, _ date: Int64?, _ event: Happening
+    _ mail: Mail, to user: String, about fact: String, _ detail: String, _ event: Happening
   ) throws(DatabaseError) {
     guard now.seconds - event.createdAt <= Self.mailAgeMax else { return }
     try standings.mail(
       mail.rawValue, to: user, occasion: "\(mail.rawValue):\(fact)",
-      detail: date.map { Self.text($0) } ?? "", at: now)
+      detail: detail, at: now)
+  }
+
+  private static func day(_ seconds: Int64) -> String {
+    String(UnixTime(seconds: seconds).rfc3339.prefix(10))
   }
 
   private static func text(_ seconds: Int64) -> String { UnixTime(seconds: seconds).rfc3339 }

@@ -8,13 +8,16 @@ import Stripe
 
 /// Derives standings.
 enum Standing {
+  /// Subscriptions of which a standing tells, the newest.
+  static let whyMax = 32
+
   /// What `subscriptions` come to; the version is the caller's.
   static func of(_ subscriptions: [Subscription]) -> BillingStanding {
     let sorted = subscriptions.sorted {
       ($0.shown?.createdAt ?? 0, $0.id) < ($1.shown?.createdAt ?? 0, $1.id)
     }
     let counting = sorted.filter(counts)
-    let why = sorted.filter { $0.shown != nil }.map(sentence)
+    let why = Array(sorted.filter { $0.shown != nil }.map(sentence).suffix(Self.whyMax))
     guard let last = counting.last else {
       let ends = sorted.filter(\.isOver).compactMap { $0.shown?.periodEnd ?? $0.shown?.endedAt }
       guard let end = ends.max() else {

@@ -115,18 +115,28 @@ struct Deliveries: Sendable {
           try store.postpone(mail: mail.occasion, to: next)
         }
       }
-      if !isDone { return false }
     }
-    return due.count == Int(Self.roundMax)
+    return false
+  }
+
+  /// What the text leaves open; nil while it is not known: the subscription is still to be read.
+  private func values(of mail: StandingStore.Mail) async -> [String: String]? {
+    guard mail.kind == Ledger.Mail.subscriptionConfirmed.rawValue else {
+      return ["date": mail.detail]
+    }
+    let known = try? await database.run { (connection) throws(DatabaseError) in
+      try BillingStore(database: connection).subscription(mail.detail)
+    }
+    guard let quantity = known?.shown?.quantity else { return nil }
+    return ["connections": "\(quantity) connection\(quantity == 1 ? "" : "s")"]
   }
 
   /// Whether there is nothing left to do about a mail.
   private func send(_ mail: StandingStore.Mail) async -> Bool {
     guard let kind = MailKind(rawValue: mail.kind) else { return true }
+    guard let values = await values(of: mail) else { return false }
     do throws(RPCError) {
       guard let email = try await peers.email(of: mail.user).email else { return true }
-      var values: [String: String] = [:]
-      if !mail.detail.isEmpty { values["date"] = mail.detail }
       try await peers.mail(
         MailCall.Request(
           kind: kind, recipient: email, occasion: mail.occasion, values: values,

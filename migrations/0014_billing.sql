@@ -25,7 +25,7 @@ CREATE INDEX stripe_customers_to_tell ON stripe_customers (tell_at) WHERE tell_a
 -- One row per subscription: the newest that is known of it. `version_at` and `version_moment` are the
 -- event that the row shows (Stripe's clock; 0 created, 1 changed, 2 deleted), `fetched_at` is when, by
 -- Stripe's clock, it was last read from the API. `paid_at` and `failures` (seconds, with commas) are
--- what invoices told. A `doubt` is why the row has to be read from the API before it is sure.
+-- what invoices told, `sure_at` the last of it that the reading knew. A `doubt` is why the row has to be read from the API before it is sure.
 CREATE TABLE subscriptions (
   id TEXT PRIMARY KEY NOT NULL CHECK (length(id) BETWEEN 1 AND 255),
   customer_id TEXT,
@@ -40,6 +40,7 @@ CREATE TABLE subscriptions (
   version_at INTEGER NOT NULL DEFAULT 0,
   version_moment INTEGER NOT NULL DEFAULT 0 CHECK (version_moment IN (0, 1, 2)),
   fetched_at INTEGER NOT NULL DEFAULT 0,
+  sure_at INTEGER NOT NULL DEFAULT 0,
   paid_at INTEGER NOT NULL DEFAULT 0,
   failures TEXT NOT NULL DEFAULT '',
   doubt TEXT,

@@ -106,7 +106,7 @@ struct BillingStore {
       """
       SELECT id, customer_id, status, quantity, item_id, period_end, cancel_at,
         cancels_at_period_end, ended_at, created_at, version_at, version_moment, fetched_at, paid_at,
-        failures, doubt, revision
+        failures, doubt, revision, sure_at
       FROM subscriptions WHERE id = ?
       """, .text(id)
     ) { (row) throws(DatabaseError) in try Self.subscription(row) }
@@ -118,7 +118,7 @@ struct BillingStore {
       """
       SELECT id, customer_id, status, quantity, item_id, period_end, cancel_at,
         cancels_at_period_end, ended_at, created_at, version_at, version_moment, fetched_at, paid_at,
-        failures, doubt, revision
+        failures, doubt, revision, sure_at
       FROM subscriptions
       WHERE customer_id IN (SELECT id FROM stripe_customers WHERE user_id = ?) ORDER BY id
       """, .text(user)
@@ -131,7 +131,7 @@ struct BillingStore {
       """
       SELECT id, customer_id, status, quantity, item_id, period_end, cancel_at,
         cancels_at_period_end, ended_at, created_at, version_at, version_moment, fetched_at, paid_at,
-        failures, doubt, revision
+        failures, doubt, revision, sure_at
       FROM subscriptions WHERE customer_id = ? ORDER BY id
       """, .text(id)
     ) { (row) throws(DatabaseError) in try Self.subscription(row) }
@@ -155,6 +155,7 @@ struct BillingStore {
     subscription.failures = try row.text(14).split(separator: ",").compactMap { Int64($0) }
     subscription.doubt = try row.optionalText(15).flatMap(Doubt.init(rawValue:))
     subscription.revision = try row.integer(16)
+    subscription.sureAt = try row.integer(17)
     return subscription
   }
 
@@ -166,9 +167,9 @@ struct BillingStore {
       """
       INSERT INTO subscriptions (id, customer_id, status, quantity, item_id, period_end, cancel_at,
         cancels_at_period_end, ended_at, created_at, version_at, version_moment, fetched_at, paid_at,
-        failures, doubt, fetch_at)
+        failures, doubt, sure_at, fetch_at)
       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-        CASE WHEN ?16 IS NULL THEN NULL ELSE ?17 END)
+        ?18, CASE WHEN ?16 IS NULL THEN NULL ELSE ?17 END)
       ON CONFLICT (id) DO UPDATE SET customer_id = excluded.customer_id, status = excluded.status,
         quantity = excluded.quantity, item_id = excluded.item_id, period_end = excluded.period_end,
         cancel_at = excluded.cancel_at, cancels_at_period_end = excluded.cancels_at_period_end,
@@ -178,7 +179,7 @@ struct BillingStore {
         fetch_tries = CASE WHEN doubt IS excluded.doubt THEN fetch_tries ELSE 0 END,
         fetch_at = CASE WHEN excluded.doubt IS NULL THEN NULL
           ELSE min(coalesce(fetch_at, excluded.fetch_at), excluded.fetch_at) END,
-        doubt = excluded.doubt, revision = revision + 1
+        doubt = excluded.doubt, sure_at = excluded.sure_at, revision = revision + 1
       """,
       .text(subscription.id), .optional(subscription.customerID), .optional(shown?.status.rawValue),
       .integer(shown?.quantity ?? 0), .optional(shown?.itemID), .optional(shown?.periodEnd),
@@ -186,7 +187,7 @@ struct BillingStore {
       .optional(shown?.endedAt), .integer(shown?.createdAt ?? 0), .integer(subscription.versionAt),
       .integer(subscription.moment.rawValue), .integer(subscription.fetchedAt),
       .integer(subscription.paidAt), .text(failures), .optional(subscription.doubt?.rawValue),
-      .integer(now.seconds))
+      .integer(now.seconds), .integer(subscription.sureAt))
   }
 
   /// Subscriptions that are to be read from Stripe now, with their revision and tries.

@@ -105,7 +105,7 @@ struct Ledger {
     guard let user else { return .unknownCustomer }
     try refresh(user)
     guard known != before else { return .nothingNew }
-    try tellOfEnd(known, instead: before, user, event)
+    try tellOfEnd(known, instead: before, user, at: event.createdAt)
     return isReadable ? .applied : .unknownVersion
   }
 
@@ -151,7 +151,7 @@ struct Ledger {
       let invoice = invoice.id
     {
       let end = (known.pastDueSince ?? event.createdAt) + rules.graceDays * 86_400
-      try mail(.paymentFailed, to: user, about: invoice, Self.day(end), event)
+      try mail(.paymentFailed, to: user, about: invoice, Self.day(end), at: event.createdAt)
     }
     try refresh(user)
     return .applied
@@ -181,7 +181,9 @@ struct Ledger {
       known.customerID = known.customerID ?? customer
       if known.shown == nil { known.question(.asked) }
       if known != before { try keep(known, instead: before, event) }
-      if checkout.isPaid { try mail(.subscriptionConfirmed, to: user, about: id, id, event) }
+      if checkout.isPaid {
+        try mail(.subscriptionConfirmed, to: user, about: id, id, at: event.createdAt)
+      }
     }
     try refresh(user)
     return .applied
@@ -254,11 +256,12 @@ struct Ledger {
     try standings.note(sentence, of: nil, user, at: now)
   }
 
-  private func tellOfEnd(
-    _ known: Subscription, instead before: Subscription, _ user: String, _ event: Happening
+  /// Tells a person when what they pay for ends, if that was not settled before.
+  func tellOfEnd(
+    _ known: Subscription, instead before: Subscription, _ user: String, at time: Int64
   ) throws(DatabaseError) {
     guard let end = known.endsAt, !known.isOver, before.endsAt != end else { return }
-    try mail(.accessEnds, to: user, about: "\(known.id):\(end)", Self.day(end), event)
+    try mail(.accessEnds, to: user, about: "\(known.id):\(end)", Self.day(end), at: time)
   }
 
   /// The mails about billing.
@@ -269,9 +272,9 @@ struct Ledger {
   }
 
   private func mail(
-    _ mail: Mail, to user: String, about fact: String, _ detail: String, _ event: Happening
+    _ mail: Mail, to user: String, about fact: String, _ detail: String, at time: Int64
   ) throws(DatabaseError) {
-    guard now.seconds - event.createdAt <= Self.mailAgeMax else { return }
+    guard now.seconds - time <= Self.mailAgeMax else { return }
     try standings.mail(
       mail.rawValue, to: user, occasion: "\(mail.rawValue):\(fact)",
       detail: detail, at: now)

@@ -71,6 +71,8 @@ struct Subscription: Equatable, Sendable {
   var moment = SubscriptionMoment.created
   /// When it was last read from Stripe, by Stripe's clock.
   var fetchedAt: Int64 = 0
+  /// Up to which payment, or failure of one, the last reading knew them all.
+  var sureAt: Int64 = 0
   /// The last moment at which all was paid.
   var paidAt: Int64 = 0
   /// When payments failed since, ascending.
@@ -120,7 +122,7 @@ struct Subscription: Equatable, Sendable {
   mutating func take(reading: Showing?, at stripeTime: Int64) {
     fetchedAt = max(fetchedAt, stripeTime)
     // All that was heard of before the question is in the answer.
-    versionAt = max(versionAt, paidAt, failures.last ?? 0)
+    sureAt = max(sureAt, paidAt, failures.last ?? 0)
     if moment == .created { moment = .changed }
     doubt = nil
     guard let reading else {
@@ -129,10 +131,13 @@ struct Subscription: Equatable, Sendable {
       return
     }
     guard !isOver || reading.status.isFinal else { return }
-    if reading.status.isGood { notePayment(at: versionAt) }
+    if reading.status.isGood { notePayment(at: max(versionAt, sureAt)) }
     shown = reading
     customerID = reading.customerID
-    if reading.status.isOverdue, failures.isEmpty { noteFailure(at: max(stripeTime, paidAt + 1)) }
+    if reading.status.isOverdue, failures.isEmpty {
+      noteFailure(at: max(stripeTime, paidAt + 1))
+      sureAt = max(sureAt, failures.last ?? 0)
+    }
   }
 
   /// Has it read from Stripe, for the first reason that there is.
@@ -169,10 +174,11 @@ struct Subscription: Equatable, Sendable {
   var status: SubscriptionStatus? {
     guard let shown else { return nil }
     let failedAt = failures.last ?? 0
+    let knownAt = max(versionAt, sureAt)
     switch shown.status {
-    case .active, .trialing: return failedAt > max(versionAt, paidAt) ? .pastDue : shown.status
+    case .active, .trialing: return failedAt > max(knownAt, paidAt) ? .pastDue : shown.status
     case .pastDue, .unpaid, .incomplete:
-      return paidAt > versionAt && paidAt >= failedAt ? .active : shown.status
+      return paidAt > knownAt && paidAt >= failedAt ? .active : shown.status
     default: return shown.status
     }
   }

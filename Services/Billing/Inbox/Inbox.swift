@@ -110,14 +110,16 @@ struct InboxStore {
     }
   }
 
-  /// Notes what came of an event.
+  /// Notes what came of an event. What it says of somebody who is gone is not kept.
   func settle(
     _ id: String, _ outcome: EventOutcome, at now: UnixTime
   ) throws(DatabaseError) {
     try database.execute(
       """
       UPDATE stripe_inbox SET state = ?2, reason = ?3, settled_at = ?4, next_try_at = NULL,
-        tries = tries + 1
+        tries = tries + 1,
+        body = CASE WHEN customer_id IN (
+          SELECT id FROM stripe_customers WHERE forgotten_at IS NOT NULL) THEN NULL ELSE body END
       WHERE id = ?1 AND state = 'waiting'
       """, .text(id), .text(outcome.isApplied ? "applied" : "ignored"),
       outcome == .applied ? .null : .text("\(outcome.label)"), .integer(now.seconds))

@@ -183,6 +183,10 @@ extension Ledger {
       user = hint
     }
     guard let user else { return try store.noteCustomer(customer, ask: now) }
+    // What was so before we ever heard of it is no news.
+    if before.shown != nil {
+      try tellOfEnd(subscription, instead: before, user, at: now.seconds)
+    }
     try refresh(user)
   }
 }

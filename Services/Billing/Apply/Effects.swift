@@ -10,7 +10,7 @@ import Stripe
 /// The worker behind the inbox.
 struct Effects: Sendable {
   /// Events of one round; each is a transaction that shares its wait for the disk with the others.
-  static let roundMax: Int64 = 32
+  static let roundMax: Int64 = 16
   /// The longest wait between two tries of an event.
   static let waitSecondsMax: Int64 = 64
 

@@ -29,7 +29,11 @@ final class Till: Sendable {
 
   init() throws {
     _ = try MigrationRunner(directory: folder.path).run()
-    database = try DatabaseThread(DatabaseFile(.bindery, in: folder.path), as: .billing)
+    let file = DatabaseFile(.bindery, in: folder.path)
+    // The person has an account, or the tidying would take them for gone.
+    try Connection(file, as: .auth).execute(
+      "INSERT INTO users VALUES (?, 'ann@example.org', 'ann@example.org', 1)", .text(Self.user))
+    database = try DatabaseThread(file, as: .billing)
   }
 
   deinit {

@@ -87,12 +87,12 @@ struct Subscription: Equatable, Sendable {
 
   /// Takes what an event of `createdAt` shows.
   mutating func take(_ showing: Showing?, _ moment: SubscriptionMoment, at createdAt: Int64) {
+    guard !isOver else { return }
     if let showing {
       // Old news tell of payments too: which failure was the first must not depend on the order.
       if showing.status.isOverdue { noteFailure(at: createdAt) }
       if showing.status.isGood { notePayment(at: createdAt) }
     }
-    guard !isOver else { return }
     guard let showing else { return question(.fieldsMissing, unless: createdAt < versionAt) }
     if moment == .deleted || showing.status.isFinal {
       // Final, whatever its second is.
@@ -112,8 +112,9 @@ struct Subscription: Equatable, Sendable {
 
   /// Takes what an invoice of a second says.
   mutating func take(payment isPaid: Bool, at createdAt: Int64) {
+    guard !isOver else { return }
     if isPaid { notePayment(at: createdAt) } else { noteFailure(at: createdAt) }
-    guard !isOver, createdAt >= versionAt else { return }
+    guard createdAt >= versionAt else { return }
     let fits = shown.map { isPaid ? $0.status.isGood : $0.status.isOverdue } ?? false
     if !fits { question(.invoiceIsNewer) }
   }

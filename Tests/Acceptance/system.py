@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -25,17 +26,24 @@ SERVICES = ("edge", "auth", "billing", "scheduler")
 counter = itertools.count(1)
 
 
-given = set()
+given = []
 
 
 def free_port():
-    """A port that nobody uses and that was not given before: its user may not listen yet."""
+    """A port that nobody uses. It is below those that the kernel gives to whoever asks for any, and a
+    name in the kernel keeps it from other runs of these tests until this process ends."""
+    first_of_kernel = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-        if port not in given:
-            given.add(port)
-            return port
+        port = random.randrange(10_000, max(first_of_kernel, 12_000))
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0bindery-test-port-{port}")
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            name.close()
+            continue
+        given.append(name)
+        return port
 
 
 def service(name, url, transport="streamable-http", validate="none", **api_key):

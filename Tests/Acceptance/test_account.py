@@ -2,6 +2,7 @@
 # passwords, the export and the end of everything that is stored, and the log of what was done.
 
 import concurrent.futures
+import http.client
 import json
 import re
 import sqlite3
@@ -174,8 +175,9 @@ def test_an_export_is_whole_without_secrets_and_alike_from_both_sides(own_oauth)
     ended.disconnect()
     assert grants[0].call().status == 200
     id = person.call("GET", "/api/me").json()["id"]
-    until(lambda: rows(system, "bindery", "SELECT 1 FROM activity WHERE connection_id = ?",
-                       grants[0].id), 15, "the activity")
+    for table in ("activity", "credential_use"):
+        until(lambda: rows(system, "bindery", f"SELECT 1 FROM {table} WHERE connection_id = ?",
+                           grants[0].id), 15, table)
     whole = export(person)
     assert whole["format"] == 1 and abs(whole["exported_at"] - time.time()) < 60
     assert whole["users"] == [{"id": id, "email": person.email,
@@ -245,6 +247,7 @@ def test_a_deleted_account_leaves_nothing_and_nobody_else_notices(own_system, ow
     me = person.call("GET", "/api/me").json()["id"]
     ids = [each.id for each in (zero, managed, parted, simple)]
     until(lambda: len(rows(system, "bindery", "SELECT 1 FROM credential_use")) == 3, 15, "the uses")
+    until(lambda: holding(system, me) >= {"password_resets", "mail_queue"}, 15, "the asking")
     before = holding(system, me)
     assert before >= {"users", "password_hashes", "sessions", "connections", "audit_subjects",
                       "upstream_revocations", "parted_wraps", "pending_authorizations",
@@ -265,11 +268,11 @@ def test_a_deleted_account_leaves_nothing_and_nobody_else_notices(own_system, ow
     assert holding(system, me, person.email) == set()
     assert not rows(system, "tokens", "SELECT 1 FROM token_blobs WHERE connection_id != ?", kept.id)
     assert holding(system, *ids) <= {"audit_log", "erased_connections", "activity", "credential_use"}
-    ran_before = ran(system, "tidy")["finished_at"]
+    ran(system, "tidy")
     system.stop()
     change(system, "DELETE FROM job_state WHERE name = 'tidy'")
     system.start()
-    ran(system, "tidy", ran_before)
+    ran(system, "tidy")
     assert holding(system, *ids) <= {"audit_log", "erased_connections"}
     assert holding(system, me, person.email) == set()
     assert kept.call().status == 200
@@ -367,7 +370,7 @@ def test_a_changed_audit_log_is_refused_and_where_it_was_not_found(sql, row, own
     assert change(system, sql) == 1
     change(system, "DELETE FROM job_state WHERE name = 'audit_chain'")
     system.start()
-    job = ran(system, "audit_chain", first["finished_at"])
+    job = ran(system, "audit_chain")
     assert job["outcome"] == "findings" and job["counts"]["broken"] == 1
     until(lambda: b'"audit_log_broken"' in system.log.read_bytes(), 10, "the line")
     code, report = audit(system)
@@ -387,7 +390,7 @@ def test_kills_leave_the_audit_log_whole(own_system):
         while not stop.is_set():
             try:
                 sign_in(person)
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 pass
 
     threads = [threading.Thread(target=try_on) for _ in range(3)]

@@ -623,7 +623,7 @@ def test_grants_stand_with_the_connection(system, alice, visitor, alice_managed)
     grant, = mine()
     assert grant["name"] == "Listed one" and grant["id"] == claims(tokens["access_token"])["sid"]
     assert tokens["refresh_token"] not in json.dumps(grant)
-    until(lambda: mine()[0]["last_used_at"], 10, "the last use")
+    until(lambda: mine()[0]["last_used_at"], 15, "the last use")
     assert alice.call("DELETE", f"{place}/{grant['id']}").status == 200
     assert use(system, tokens["access_token"]).status == 401
     refused(client.refresh(tokens["refresh_token"]), "invalid_grant")

@@ -27,7 +27,7 @@ def test_every_rule_is_shown_at_work_and_refusing():
 
 def test_what_is_not_offered_is_not_advertised_and_does_nothing(system):
     said = send(system, "GET", "/.well-known/oauth-authorization-server").json()
-    assert not said.keys() & set(NOT_OFFERED.values())
+    assert not said.keys() & NOT_OFFERED
     for path in ("/oauth/par", "/oauth/device_authorization", "/oauth/bc-authorize"):
         assert send_form(system, path, {"client_id": "bindery-mcp"}).status == 404
     for grant in ("urn:ietf:params:oauth:grant-type:device_code", "implicit",

@@ -17,8 +17,8 @@ from waiting import until
 
 ORDERS = [("edge", "auth", "billing", "scheduler"), ("scheduler", "billing", "auth", "edge"),
           ("auth", "scheduler", "edge", "billing"), ("billing", "edge", "scheduler", "auth")]
-PEERS = {"edge": {"auth", "billing", "scheduler"}, "auth": {"scheduler"}, "billing": {"auth"},
-         "scheduler": {"auth"}}
+PEERS = {"edge": {"auth", "billing", "scheduler"}, "auth": {"scheduler"},
+         "billing": {"auth", "scheduler"}, "scheduler": {"auth"}}
 CANARY = "c0ffee" * 10 + "beef"
 
 

@@ -182,7 +182,7 @@ extension Connection {
     guard let counts, counts.0 < AccountLimits.connectionsMax else { throw .tooMany }
     if let plans {
       try admitConnection(of: connection.userID, plans, now: now)
-      try reviewPlan(of: connection.userID)
+      try reviewPlan(of: connection.userID, isNew: true)
     }
     var written = connection
     if written.label.isEmpty { written.label = "\(serviceName) \(counts.1 + 1)" }

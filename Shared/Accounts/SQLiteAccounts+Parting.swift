@@ -11,7 +11,9 @@ extension SQLiteAccounts: PartingStore {
     _ id: ConnectionID, of user: UserID, now: UnixTime
   ) async throws(AccountError) -> Parting {
     try await transaction { (database) throws(AccountError) in
-      try database.revoke(id, of: user, event: .connectionRevoked, now: now)
+      // Its place may wake one that the plan suspended.
+      try database.reviewPlan(of: user, isNew: false)
+      return try database.revoke(id, of: user, event: .connectionRevoked, now: now)
     }
   }
 

@@ -25,6 +25,14 @@ public struct PlanOutcome: Sendable, Equatable {
   public var touched: [ConnectionID] = []
   public var suspended = 0
   public var reactivated = 0
+  /// Plans that can not be read; they are left alone until something else changes them.
+  public var malformed = 0
+
+  fileprivate mutating func add(_ other: PlanOutcome) {
+    touched += other.touched
+    suspended += other.suspended
+    reactivated += other.reactivated
+  }
 }
 
 /// Plans, for a service that knows the terms.
@@ -151,10 +159,14 @@ extension SQLiteAccounts: PlanStore {
     return try await transaction { (database) throws(AccountError) in
       var all = PlanOutcome()
       for user in try database.plansDue(now: now, limit: limit) {
-        let outcome = try database.applyPlan(of: user, plans, now: now)
-        all.touched += outcome.touched
-        all.suspended += outcome.suspended
-        all.reactivated += outcome.reactivated
+        do throws(AccountError) {
+          all.add(try database.applyPlan(of: user, plans, now: now))
+        } catch {
+          guard error == .recordMalformed else { throw error }
+          all.malformed += 1
+          try database.change(
+            "UPDATE plans SET review_at = NULL WHERE user_id = ?", [.text(user.text)])
+        }
       }
       return all
     }
@@ -219,9 +231,10 @@ extension Connection {
     }
   }
 
-  /// Has the plan of somebody who has just connected something looked at once more.
-  func reviewPlan(of user: UserID) throws(AccountError) {
-    try makePlan(of: user)
+  /// Has the plan of somebody who has just connected or disconnected something looked at once more.
+  /// - Parameter isNew: whether it may be the first connection, before which there is no plan.
+  func reviewPlan(of user: UserID, isNew: Bool) throws(AccountError) {
+    if isNew { try makePlan(of: user) }
     try change("UPDATE plans SET review_at = 0 WHERE user_id = ?", [.text(user.text)])
   }
 

@@ -41,10 +41,12 @@ class Desk(Loose):
 
 
 def endless(connection):
-    """Answers a request with a stream that nobody ends."""
-    connection.request()
-    connection.stream()
-    connection.wait_for_end()
+    """Answers a GET with a stream that nobody ends, and everything else."""
+    while request := connection.request():
+        if request.method == "GET":
+            connection.stream()
+            return connection.wait_for_end()
+        connection.answer({})
 
 
 def me(person):

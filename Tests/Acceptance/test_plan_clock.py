@@ -11,7 +11,6 @@ from plan_desk import (DAY, ON, PAID_ONLY, Desk, counts, endless, is_ended, is_s
                        run, try_connect)
 from test_keys import space, space_key, user_key, with_key
 from test_revocation import Listener
-from upstream import well_behaved
 from waiting import throughout, until
 
 
@@ -42,7 +41,6 @@ def test_the_edge_refuses_at_the_end_itself_while_auth_sleeps(trial, alpha):
     assert time.time() < end - 1, "the machine was too slow for this test"
     alpha.become(endless)
     stream = Listener(first, "GET")
-    alpha.become(well_behaved)
     os.kill(trial.pid("auth"), signal.SIGSTOP)
     try:
         until(lambda: time.time() >= end, 10, "the end of the trial")

@@ -78,8 +78,12 @@ def test_less_paid_for_suspends_the_newest_and_more_wakes_the_oldest(paid, alpha
     for version in (1, 2):
         assert not paid.plan(person, quantity=0, version=version)["applied"]
     assert counts(person) == (3, 3, 1)
+    # One that goes makes room for the oldest that waits.
+    all_four[1].revoke()
+    until(lambda: all_four[3].call().status == 200, 10, "the one that waited")
+    assert [each.call().status for each in all_four] == [200, 404, 200, 200]
     paid.plan(person, quantity=9)
-    assert counts(person) == (9, 4, 0)
+    assert counts(person) == (9, 3, 0)
     assert paid.plan(types.SimpleNamespace(
         id="00000000-0000-4000-8000-000000000000")) == {"applied": False, "unknown": True}
 

@@ -230,6 +230,39 @@ import Vault
     #expect(at == after(10).seconds)
   }
 
+  @Test("wakes the oldest suspended one when another goes") func disconnect() async throws {
+    let (_, accounts, user) = try await start()
+    _ = try await accounts.setPlan(paying(1, 3), why: [], of: user.id, now: after(0))
+    var ids: [ConnectionID] = []
+    for offset in 0..<3 { ids.append(try await connect(accounts, user, at: Int64(offset))) }
+    let late = after(10 * Self.day)
+    _ = try await accounts.setPlan(paying(2, 1), why: [], of: user.id, now: late)
+    #expect(try await accounts.reviewPlans(now: late, limit: 10) == nil)
+    _ = try await accounts.revokeConnection(ids[0], of: user.id, now: late)
+    let woken = try #require(try await accounts.reviewPlans(now: late, limit: 10))
+    #expect(woken.reactivated == 1 && Set(woken.touched) == Set(ids[1...]))
+    #expect(try await active(accounts, user) == [ids[1]])
+  }
+
+  @Test("lets a plan that can not be read delay no other") func malformed() async throws {
+    let (fixture, accounts, user) = try await start()
+    let (other, _) = try await fixture.addUser("b@example.org")
+    _ = try await connect(accounts, user)
+    let id = try await connect(accounts, other)
+    _ = try await accounts.setPlan(paying(1, 5), why: [], of: user.id, now: after(0))
+    try await fixture.thread.run { (database) throws(DatabaseError) in
+      try database.execute(
+        "UPDATE plans SET quantity = 2000000, review_at = 0 WHERE user_id = ?",
+        .text(user.id.text))
+    }
+    let end = after(5 * Self.day)
+    try await accounts.noteContact(caughtUpAt: end, now: end)
+    let outcome = try #require(try await accounts.reviewPlans(now: end, limit: 10))
+    #expect(outcome.malformed == 1 && outcome.suspended == 1)
+    #expect(try await accounts.connection(id, of: other.id).status == .suspended)
+    #expect(try await accounts.reviewPlans(now: end, limit: 10) == nil)
+  }
+
   @Test("leaves nobody suspended when plans are switched off") func switchedOff() async throws {
     let (fixture, accounts, user) = try await start()
     let id = try await connect(accounts, user)

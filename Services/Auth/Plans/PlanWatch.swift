@@ -34,6 +34,9 @@ struct PlanWatch: Sendable {
     do throws(AccountError) {
       while let outcome = try await store.reviewPlans(now: .now, limit: Self.peopleMax) {
         epochs.bump(outcome)
+        if outcome.malformed > 0 {
+          log.error("plans_malformed", ["plans": .count(outcome.malformed)])
+        }
         guard outcome.suspended + outcome.reactivated > 0 else { continue }
         log.info(
           "plans_reviewed",

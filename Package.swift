@@ -262,7 +262,7 @@ if Context.environment["BINDERY_FUZZ"] != nil {
       dependencies: [
         "Bytes", "Clocks", "Posix", "HTTPCodec", "StrictJSON", "RPC", "Vault", "JOSE", "Providers",
         "OAuth",
-        "Configuration",
+        "Configuration", "Stripe",
       ],
       path: "Tests/Fuzz", exclude: ["Corpus", "Dictionaries"],
       swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]))

@@ -48,20 +48,21 @@ struct BillingParts: Sendable {
     rounds.run(bells.deliveries, every: 1) { (now) throws(DatabaseError) in
       try await deliveries.standings(at: now)
     }
-    rounds.run(bells.mails, every: 5) { (now) throws(DatabaseError) in
+    rounds.run(bells.mails, every: 5, hearing: .milliseconds(250)) { (now) throws(DatabaseError) in
       try await deliveries.mails(at: now)
     }
     let tidying = Tidying(database: database, log: runtime.log)
-    rounds.run(Bell(), every: 3600) { (now) throws(DatabaseError) in
+    rounds.run(Bell(), every: 3600, hearing: .seconds(1)) { (now) throws(DatabaseError) in
       try await tidying.run(at: now)
       bells.farewells.ring()
       return false
     }
-    rounds.run(Bell(), every: 5) { (now) throws(DatabaseError) in
+    rounds.run(Bell(), every: 5, hearing: .seconds(1)) { (now) throws(DatabaseError) in
       try await measure(at: now)
       return false
     }
-    rounds.run(Bell(), every: Contact.everySeconds) { (now) throws(DatabaseError) in
+    rounds.run(Bell(), every: Contact.everySeconds, hearing: .seconds(1)) {
+      (now) throws(DatabaseError) in
       try await tellContact(at: now)
       return false
     }
@@ -77,13 +78,14 @@ struct BillingParts: Sendable {
       return isMore
     }
     let farewells = Farewells(database: database, stripe: stripe, log: runtime.log)
-    rounds.run(bells.farewells, every: 10) { (now) throws(DatabaseError) in
+    rounds.run(bells.farewells, every: 10, hearing: .milliseconds(250)) {
+      (now) throws(DatabaseError) in
       try await farewells.round(at: now)
     }
     let reconciler = Reconciler(
       database: database, stripe: stripe, rules: rules, log: runtime.log, metrics: metrics)
     let nightly = Nightly(reconciler: reconciler, log: runtime.log)
-    rounds.run(Bell(), every: 60) { (now) throws(DatabaseError) in
+    rounds.run(Bell(), every: 60, hearing: .seconds(1)) { (now) throws(DatabaseError) in
       if try await nightly.run(at: now) { bells.ringAfterNews() }
       return false
     }

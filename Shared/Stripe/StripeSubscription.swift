@@ -63,19 +63,23 @@ public struct StripeSubscription: Decodable, Equatable, Sendable {
     userID = fields.object("metadata", as: OurMetadata.self)?.userID
   }
 
-  /// The items that count: those of `price`; when there is none, the first, because people stay on
-  /// the price that they subscribed to when the operator makes a new one.
+  /// The items that count: those of `price`. When there is none, the first of a subscription that our
+  /// own checkout made: people stay on the price that they subscribed to when the operator makes a new
+  /// one. What else the operator sells counts nothing.
   public func counted(price: String?) -> [SubscriptionItem] {
     let ours = items.filter { item in
       guard let price, let id = item.priceID else { return false }
       return id.utf8.elementsEqual(price.utf8)
     }
-    return ours.isEmpty ? Array(items.prefix(1)) : ours
+    guard ours.isEmpty else { return ours }
+    let isOurs = price == nil || userID != nil || items.first?.priceID == nil
+    return isOurs ? Array(items.prefix(1)) : []
   }
 
-  /// The end of the period that is paid for: of the first counted item, or the subscription's own.
+  /// The end of the period that is paid for: of the first counted item, or of any, or the
+  /// subscription's own.
   public func periodEnd(price: String?) -> Int64? {
-    counted(price: price).compactMap(\.periodEnd).max() ?? ownPeriodEnd
+    (counted(price: price) + items).compactMap(\.periodEnd).first ?? ownPeriodEnd
   }
 
   private struct Items: Decodable {

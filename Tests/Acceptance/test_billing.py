@@ -3,6 +3,9 @@
 # looked for in the database after a kill.
 
 import concurrent.futures
+import gzip
+import hashlib
+import hmac
 import http.client
 import json
 import os
@@ -99,11 +102,35 @@ def test_a_thousand_signatures_are_judged_in_bounded_time(desk):
 
 
 def test_the_largest_body_passes_and_one_byte_more_does_not(desk):
-    for size, status in ((1 << 20, 200), ((1 << 20) + 1, 413)):
+    for size, status in (((1 << 20) - 1, 200), (1 << 20, 200), ((1 << 20) + 1, 413)):
         body = event(f"size_{size}", pad="")
         body = body[:-2] + "x" * (size - len(body)) + body[-2:]
         assert len(body) == size
         assert deliver(desk, body, sign(body)) == status
+
+
+def test_the_bytes_count_not_what_they_mean(desk):
+    """Line ends, blanks and compression are part of what is signed; nobody changes them on the way."""
+    body = event("crlf").replace(", ", ",\r\n\t ")
+    assert deliver(desk, body, sign(body)) == 200
+    assert deliver(desk, body.replace("\r\n", "\n"), sign(body)) == 400
+    with sqlite3.connect(f"file:{desk.data}/bindery.sqlite?mode=ro", uri=True) as database:
+        kept = database.execute("SELECT body FROM stripe_inbox WHERE id = 'evt_crlf'").fetchone()[0]
+    assert kept == body.encode()
+    packed = gzip.compress(event("gzip").encode())
+    at = int(time.time())
+    code = hmac.new(NEW.encode(), b"%d." % at + packed, hashlib.sha256).hexdigest()
+    # Signed truly, but Stripe sends no such thing, and nothing here unpacks it.
+    assert deliver(desk, packed, f"t={at},v1={code}") == 400
+    assert "evt_gzip" not in filed(desk)
+
+
+def test_the_clock_may_differ_by_300_seconds(desk):
+    now = int(time.time())
+    for name, at, status in (("past", now - 298, 200), ("future", now + 298, 200),
+                             ("older", now - 302, 400), ("newer", now + 303, 400)):
+        body = event(f"clock_{name}")
+        assert deliver(desk, body, sign(body, at=at)) == status, name
 
 
 def test_sixty_four_copies_are_one_event(desk):

@@ -248,13 +248,26 @@ private func changed(_ id: String, _ object: String, at time: Int64) -> TestEven
   func prices() throws {
     let old = try #require(
       StripeJSON.read(
-        StripeSubscription.self, Array(subscription("active", price: "price_old").utf8)))
+        StripeSubscription.self,
+        Array(subscription("active", user: Till.user, price: "price_old").utf8)))
     #expect(Showing(old, price: "price_1")?.quantity == 2)
     let both = subscription("active").replacing(
       #""data":[{"#, with: #""data":[{"id":"si_0","quantity":40,"price":{"id":"price_x"}},{"#)
     let mixed = try #require(StripeJSON.read(StripeSubscription.self, Array(both.utf8)))
     #expect(Showing(mixed, price: "price_1")?.quantity == 2)
     #expect(Showing(mixed, price: "price_1")?.itemID == "si_1")
+  }
+
+  @Test("what else the operator sells gives nothing, whoever it is linked to")
+  func otherProducts() async throws {
+    let till = try Till()
+    try await till.take([
+      changed("evt_b", subscription("active", quantity: 99, price: "price_cheap"), at: t),
+      TestEvent("evt_a", "checkout.session.completed", checkout(), at: t + 5),
+    ])
+    #expect(try await till.subscription()?.doubt == nil)
+    #expect(try await till.standing()?.quantity == 0)
+    #expect(try await till.standing()?.plan == .freeTrial)
   }
 
   @Test("the trail says what led to a standing") func trail() async throws {

@@ -38,6 +38,8 @@ struct FuzzTarget: Sendable {
     FuzzTarget(name: "client-metadata", run: fuzzClientMetadata),
     FuzzTarget(name: "authorization-requests", run: fuzzAuthorizationRequests),
     FuzzTarget(name: "grant-tokens", run: fuzzGrantTokens),
+    FuzzTarget(name: "stripe-signature", run: fuzzStripeSignatures),
+    FuzzTarget(name: "stripe-event", run: fuzzStripeEvents),
   ]
 }
 

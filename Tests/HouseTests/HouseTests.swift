@@ -79,6 +79,7 @@ import Testing
     "credential", "key-ring", "addresses", "challenges", "metadata", "registrations",
     "token-answers",
     "redirect-uris", "client-metadata", "authorization-requests", "grant-tokens",
+    "stripe-signature", "stripe-event",
   ]
 
   @Test("every parser is fuzzed from seeds of its own") func fuzzing() {

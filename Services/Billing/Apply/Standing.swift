@@ -40,7 +40,7 @@ enum Standing {
 
   /// Whether a subscription gives anything. One that is overdue does: for how long is auth's to say.
   static func counts(_ subscription: Subscription) -> Bool {
-    guard let status = subscription.status else { return false }
+    guard let status = subscription.status, subscription.shown?.quantity != 0 else { return false }
     return status.isGood || status.isOverdue
   }
 

@@ -41,13 +41,13 @@ extension Showing {
   init?(_ subscription: StripeSubscription, price: String?) {
     let items = subscription.counted(price: price)
     guard let customer = subscription.customerID, let status = subscription.status,
-      let first = items.first,
+      !subscription.items.isEmpty,
       let end = subscription.periodEnd(price: price) ?? subscription.endedAt
     else { return nil }
     customerID = customer
     self.status = status
     quantity = items.reduce(0) { $0 + ($1.quantity ?? 1) }
-    itemID = first.id
+    itemID = items.first?.id
     periodEnd = end
     cancelAt = subscription.cancelAt
     cancelsAtPeriodEnd = subscription.cancelsAtPeriodEnd

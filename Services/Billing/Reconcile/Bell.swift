@@ -17,9 +17,6 @@ final class Bell: Sendable {
 
 /// Runs rounds until the process ends.
 struct Rounds: Sendable {
-  /// How soon a ring is heard.
-  private static let step = Duration.milliseconds(50)
-
   let runtime: Runtime
   let isStopped: Flag
 
@@ -31,15 +28,16 @@ struct Rounds: Sendable {
   }
 
   /// Runs `body` after a ring, and `seconds` after its last run. `body` says whether there is more.
+  /// - Parameter hearing: how soon a ring is heard.
   func run(
-    _ bell: Bell, every seconds: Int64,
+    _ bell: Bell, every seconds: Int64, hearing: Duration = .milliseconds(50),
     _ body: @escaping @Sendable (UnixTime) async throws(DatabaseError) -> Bool
   ) {
     runtime.loop.spawn {
       var next = Instant.now
       while !isStopped.isSet {
         guard bell.take() || Instant.now >= next else {
-          await runtime.pause(for: Self.step)
+          await runtime.pause(for: hearing)
           continue
         }
         do throws(DatabaseError) {

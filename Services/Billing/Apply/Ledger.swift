@@ -146,7 +146,6 @@ struct Ledger {
     if let customer = known.customerID { user = try owner(of: customer, hint: nil, event) }
     if known != before { try keep(known, instead: before, event) }
     guard let user else { return .unknownCustomer }
-    guard known != before else { return .nothingNew }
     if !isPaid, known.pastDueSince != nil, known.failures.contains(event.createdAt),
       let invoice = invoice.id
     {
@@ -154,7 +153,7 @@ struct Ledger {
       try mail(.paymentFailed, to: user, about: invoice, Self.day(end), at: event.createdAt)
     }
     try refresh(user)
-    return .applied
+    return known == before ? .nothingNew : .applied
   }
 
   // MARK: Customers

@@ -57,7 +57,7 @@ struct BillingMetrics: Sendable {
     doubtful = registry.gauge(
       "bindery_billing_subscriptions_doubtful", "Subscriptions that are to be read from Stripe.")
     farewells = registry.gauge(
-      "bindery_stripe_farewells_open", "Customers that Stripe is still to forget.")
+      "bindery_billing_farewells_open", "Customers that Stripe is still to forget.")
     waiting = registry.gauge(
       "bindery_billing_inbox_waiting", "Events filed and not yet worked on.")
     parked = registry.gauge(

@@ -14,7 +14,7 @@ import stripe
 from conftest import key
 from stripes import KEY, PRICE, Stripe
 from system import BIN, System
-from waiting import until
+from waiting import halt, until
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_auth_away_delays_a_standing_and_loses_none(shop):
     person = system.person()
     subscribe(system, till, person)
     auth = system.pid("auth")
-    os.kill(auth, signal.SIGSTOP)
+    halt(auth)
     try:
         till.api.v1.subscriptions.update(subscription_of(system, person),
                                          {"items": [{"quantity": 6}]})

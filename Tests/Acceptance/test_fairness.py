@@ -11,7 +11,7 @@ import threading
 
 import pytest
 from system import System
-from waiting import until
+from waiting import halt, until
 
 REFUSED = 600
 SO_TIMESTAMPNS = 35  # of Linux; the socket module does not name it
@@ -68,7 +68,7 @@ def answers_behind_the_other(system):
         greedy.warm_up(refused)
         modest.warm_up(refused)
         edge = system.pid("edge")
-        os.kill(edge, signal.SIGSTOP)
+        halt(edge)
         try:
             greedy.socket.sendall(refused * REFUSED)
             modest.socket.sendall(refused)

@@ -12,7 +12,7 @@ import pytest
 from conftest import key
 from system import PASSWORD
 from test_revocation import Race
-from waiting import until
+from waiting import halt, until
 
 
 ALL = ["connections:read", "connections:use", "connections:write"]
@@ -316,7 +316,7 @@ def test_a_known_key_goes_on_without_auth_and_an_unknown_one_is_refused(own_syst
     known, fresh = user_key(person)["key"], user_key(person)["key"]
     assert call(access, known).status == 200
     auth = system.pid("auth")
-    os.kill(auth, signal.SIGSTOP)
+    halt(auth)
     try:
         assert call(access, known).status == 200
         problem(call(access, "userk_" + "A" * 86), 401, -32001)

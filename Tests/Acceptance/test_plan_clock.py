@@ -11,7 +11,7 @@ from plan_desk import (DAY, ON, PAID_ONLY, Desk, counts, endless, is_ended, is_s
                        run, try_connect)
 from test_keys import space, space_key, user_key, with_key
 from test_revocation import Listener
-from waiting import throughout, until
+from waiting import halt, throughout, until
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_the_edge_refuses_at_the_end_itself_while_auth_sleeps(trial, alpha):
     assert time.time() < end - 1, "the machine was too slow for this test"
     alpha.become(endless)
     stream = Listener(first, "GET")
-    os.kill(trial.pid("auth"), signal.SIGSTOP)
+    halt(trial.pid("auth"))
     try:
         until(lambda: time.time() >= end, 10, "the end of the trial")
         for access, form in shown:

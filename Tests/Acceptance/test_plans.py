@@ -20,7 +20,7 @@ from test_jobs import rows, status
 from test_keys import user_key
 from test_revocation import Listener
 from upstream import well_behaved
-from waiting import throughout, until
+from waiting import halt, throughout, until
 
 
 @pytest.fixture(scope="module")
@@ -349,7 +349,7 @@ def test_billing_killed_stops_nobody(own_system, alpha):
     system = own_system(ON)
     person = system.person()
     access = person.connect("alpha", "key")
-    os.kill(system.pid("billing"), signal.SIGSTOP)
+    halt(system.pid("billing"))
     try:
         assert access.call().status == 200 and me(person)["max_connections"] == 2
         person.connect("alpha", "key")

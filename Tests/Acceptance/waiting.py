@@ -1,5 +1,8 @@
 # Waits for conditions with a deadline: the only place of the acceptance tests that pauses.
 
+import os
+import pathlib
+import signal
 import time
 
 
@@ -26,3 +29,11 @@ def throughout(condition, seconds, what="the condition"):
 def pause(seconds):
     """For senders that are slow on purpose."""
     time.sleep(seconds)
+
+
+def halt(pid):
+    """Stops a process by SIGSTOP and waits until all its threads stand still: one that runs while the
+    signal is on its way could still answer."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: all(task.joinpath("stat").read_text().rsplit(") ", 1)[1][0] == "T"
+                      for task in pathlib.Path(f"/proc/{pid}/task").iterdir()), 10, "a halt")
